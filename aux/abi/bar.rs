@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! BAR map of a PCI function, and the layout of a doorbell page.
+
+/// BAR of the registers ([`crate::regs`]), 64-bit, not prefetchable.
+pub const BAR_REGS: u8 = 0;
+/// Size of [`BAR_REGS`] in bytes, PF and VF alike.
+pub const BAR_REGS_SIZE: u32 = 0x4000;
+
+/// BAR of the doorbell pages, 64-bit. A VF has one page; the PF has its own as page 0 and the page
+/// of SF `i` as page `1 + i`, rounded up to a power of two.
+pub const BAR_DOORBELLS: u8 = 2;
+
+/// BAR of the MSI-X table and pending bits, 64-bit.
+pub const BAR_MSIX: u8 = 4;
+/// Offset of the MSI-X pending bits in [`BAR_MSIX`]; the table is at 0.
+pub const MSIX_PBA_OFFSET: u32 = 0x8000;
+/// Size of [`BAR_MSIX`] in bytes: room for 2048 vectors.
+pub const BAR_MSIX_SIZE: u32 = 0x1_0000;
+
+/// Size and alignment of a doorbell page in bytes: one page of the smallest system page size, so
+/// that it can be mapped to user space or to a virtual machine.
+pub const DOORBELL_PAGE: u32 = 0x1000;
+
+/// Offset in a doorbell page of the doorbells of TX queues, four bytes each.
+pub const DOORBELL_TX: u32 = 0x000;
+/// Offset in a doorbell page of the doorbells of RX queues, four bytes each.
+pub const DOORBELL_RX: u32 = 0x400;
+/// Offset in a doorbell page of the notification words of virtqueues, four bytes each.
+pub const DOORBELL_VIRTIO: u32 = 0x800;
+
+/// Which queue a doorbell belongs to. The value that is written does not matter to the device: it
+/// reads the tail from the queue's state block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doorbell {
+    /// TX queue of this index.
+    Tx(u16),
+    /// RX queue of this index.
+    Rx(u16),
+    /// Virtqueue of this index.
+    Virtio(u16),
+}
+
+impl Doorbell {
+    /// Decodes an offset into a doorbell page. Unaligned offsets and those past the end ring
+    /// nothing.
+    pub const fn decode(offset: u32) -> Option<Self> {
+        if offset % 4 != 0 || offset >= DOORBELL_PAGE {
+            return None;
+        }
+        if offset >= DOORBELL_VIRTIO {
+            Some(Self::Virtio(((offset - DOORBELL_VIRTIO) / 4) as u16))
+        } else if offset >= DOORBELL_RX {
+            Some(Self::Rx(((offset - DOORBELL_RX) / 4) as u16))
+        } else {
+            Some(Self::Tx(((offset - DOORBELL_TX) / 4) as u16))
+        }
+    }
+
+    /// Returns the offset of this doorbell in its page.
+    pub const fn offset(self) -> u32 {
+        match self {
+            Self::Tx(queue) => DOORBELL_TX + 4 * queue as u32,
+            Self::Rx(queue) => DOORBELL_RX + 4 * queue as u32,
+            Self::Virtio(queue) => DOORBELL_VIRTIO + 4 * queue as u32,
+        }
+    }
+}
+
+/// Returns the number of doorbell pages of a PF with room for `max_sfs` SFs.
+pub const fn pf_doorbell_pages(max_sfs: u16) -> u32 {
+    (1 + max_sfs as u32).next_power_of_two()
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The admin commands, each a documented pair: what is asked (`CreateQueue`) and, where there is
+//! more to it than a status, what is answered (`CreateQueueDone`).
+
+mod device;
+mod fault;
+mod port;
+mod queue;
+
+pub use device::*;
+pub use fault::*;
+pub use port::*;
+pub use queue::*;
+
+use crate::admin::CommandInfo;
+
+/// Implements [`Command`](crate::admin::Command) for a struct of parameters.
+macro_rules! command {
+    ($name:ident = $opcode:ident) => { command!($name = $opcode, done (), none [u8; 0], any); };
+    ($name:ident = $opcode:ident, done $done:ty, none $data:ty, $who:ident) => {
+        command!(@ $name, $opcode, $done, None, $data, $who);
+    };
+    ($name:ident = $opcode:ident, done $done:ty, to_device $data:ty, $who:ident) => {
+        command!(@ $name, $opcode, $done, ToDevice, $data, $who);
+    };
+    ($name:ident = $opcode:ident, done $done:ty, from_device $data:ty, $who:ident) => {
+        command!(@ $name, $opcode, $done, FromDevice, $data, $who);
+    };
+    (@ $name:ident, $opcode:ident, $done:ty, $direction:ident, $data:ty, $who:ident) => {
+        impl crate::admin::Command for $name {
+            const OPCODE: crate::admin::Opcode = crate::admin::Opcode::$opcode;
+            type Done = $done;
+            type Data = $data;
+            const DATA: crate::admin::DataDirection = crate::admin::DataDirection::$direction;
+            const PF_ONLY: bool = command!(@ $who);
+        }
+    };
+    (@ any) => { false };
+    (@ pf) => { true };
+}
+use command;
+
+macro_rules! table {
+    ($($name:ident),* $(,)?) => {
+        /// Every command, by ascending opcode.
+        pub const COMMANDS: &[CommandInfo] = &[$( CommandInfo::of::<$name>(stringify!($name)) ),*];
+    };
+}
+
+table! {
+    Echo,
+    Identify,
+    QueryFunction,
+    CreateEventQueue,
+    DestroyEventQueue,
+    CreateQueue,
+    DestroyQueue,
+    QueryQueue,
+    QueryLink,
+    EnablePort,
+    SetMac,
+    SetMtu,
+    SetRxMode,
+    QueryStats,
+    SetRss,
+    InjectFault,
+    ClearFaults,
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Commands about the port of a function: its link, address, filters and counters.
+
+use super::command;
+use crate::wire::*;
+
+/// Tells the state of the link of the function's port.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryLink {}
+command!(QueryLink = QUERY_LINK, done QueryLinkDone, none [u8; 0], any);
+
+/// Answer to [`QueryLink`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryLinkDone {
+    /// Speed in Mbit/s, 0 when the link is down.
+    pub speed: U32,
+    /// 1 when the link is up, 0 when it is down.
+    pub up: u8,
+    /// Reserved.
+    pub rsvd: [u8; 3],
+}
+layout!(QueryLinkDone: 8 { speed @ 0, up @ 4 });
+
+/// Opens or closes the port to packets, both ways. A queue that is created while the port is
+/// closed moves no packet.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct EnablePort {
+    /// 1 opens, 0 closes.
+    pub enable: u8,
+    /// Reserved.
+    pub rsvd: [u8; 3],
+}
+layout!(EnablePort: 4 { enable @ 0 });
+command!(EnablePort = ENABLE_PORT);
+
+/// Sets the MAC address that the port receives for. It lasts until the function is reset.
+///
+/// `INVALID_FIELD` for a multicast or zero address.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetMac {
+    /// The address.
+    pub mac: [u8; 6],
+    /// Reserved.
+    pub rsvd: [u8; 2],
+}
+layout!(SetMac: 8 { mac @ 0 });
+command!(SetMac = SET_MAC);
+
+/// Sets the largest packet that the port takes, in bytes of layer 3.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetMtu {
+    /// The MTU.
+    pub mtu: U16,
+    /// Reserved.
+    pub rsvd: [u8; 2],
+}
+layout!(SetMtu: 4 { mtu @ 0 });
+command!(SetMtu = SET_MTU);
+
+codes! {
+    /// What a port receives beside unicast to its own address and broadcast.
+    pub struct RxMode(u16) {
+        /// Everything.
+        PROMISCUOUS = 1 << 0;
+        /// All multicast.
+        ALL_MULTICAST = 1 << 1;
+    }
+}
+
+/// Largest number of further addresses in [`RxFilter`].
+pub const MAX_RX_FILTER: usize = 128;
+
+/// Sets what the port receives, replacing what was set before.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetRxMode {
+    /// [`RxMode`].
+    pub mode: U16,
+    /// Number of addresses in the data buffer, [`MAX_RX_FILTER`] at most.
+    pub count: U16,
+}
+layout!(SetRxMode: 4 { mode @ 0, count @ 2 });
+command!(SetRxMode = SET_RX_MODE, done (), to_device RxFilter, any);
+
+/// Data buffer of [`SetRxMode`]: further addresses to receive for, unicast and multicast.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RxFilter {
+    /// The addresses; only the first `count` have a meaning.
+    pub addresses: [[u8; 6]; MAX_RX_FILTER],
+}
+layout!(RxFilter: 768 { addresses @ 0 });
+
+/// Writes the counters of the port to the data buffer.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryStats {}
+command!(QueryStats = QUERY_STATS, done (), from_device PortStats, any);
+
+macro_rules! port_stats {
+    ($( $(#[doc = $doc:literal])* $name:ident @ $offset:literal; )*) => {
+        /// What [`QueryStats`] writes: counters since the function was made, 64 bits each, which a
+        /// reset of the function does not clear. TX is what the driver sent, RX what it was given.
+        #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C)]
+        pub struct PortStats {
+            $( $(#[doc = $doc])* pub $name: U64, )*
+        }
+        layout!(PortStats: 136 { $( $name @ $offset, )* });
+
+        impl PortStats {
+            /// Names of the counters in their order, as `ethtool -S` shows them.
+            pub const NAMES: &'static [&'static str] = &[$( stringify!($name) ),*];
+
+            /// Returns the counters in their order.
+            pub fn values(&self) -> impl Iterator<Item = u64> {
+                [$( self.$name.get() ),*].into_iter()
+            }
+        }
+    };
+}
+
+port_stats! {
+    /// Packets sent.
+    tx_packets @ 0;
+    /// Bytes sent, from the destination address up to the end of the payload.
+    tx_bytes @ 8;
+    /// Packets sent to a multicast address other than broadcast.
+    tx_multicast @ 16;
+    /// Packets sent to the broadcast address.
+    tx_broadcast @ 24;
+    /// Packets refused because their descriptors were wrong.
+    tx_bad_descriptor @ 32;
+    /// Packets refused because they could not be read from memory.
+    tx_dma_fault @ 40;
+    /// Packets refused for want of permission.
+    tx_not_permitted @ 48;
+    /// Packets that no port took.
+    tx_dropped @ 56;
+    /// Packets received.
+    rx_packets @ 64;
+    /// Bytes received, counted as for `tx_bytes`.
+    rx_bytes @ 72;
+    /// Packets received for a multicast address other than broadcast.
+    rx_multicast @ 80;
+    /// Packets received for the broadcast address.
+    rx_broadcast @ 88;
+    /// Packets dropped because there was no buffer.
+    rx_no_buffer @ 96;
+    /// Packets dropped because they were longer than the MTU allows.
+    rx_too_long @ 104;
+    /// Packets dropped because a buffer could not be written.
+    rx_dma_fault @ 112;
+    /// Packets dropped because the port was closed.
+    rx_closed @ 120;
+    /// Packets whose checksum was found wrong; they are received all the same.
+    rx_bad_checksum @ 128;
+}
+
+/// Length of an RSS key in bytes.
+pub const RSS_KEY: usize = 40;
+/// Largest size of the RSS indirection table.
+pub const MAX_RSS_TABLE: usize = 256;
+
+codes! {
+    /// Which packets are hashed over what.
+    pub struct RssHash(u16) {
+        /// IPv4 addresses.
+        IPV4 = 1 << 0;
+        /// IPv6 addresses.
+        IPV6 = 1 << 1;
+        /// TCP ports as well.
+        TCP = 1 << 2;
+        /// UDP ports as well.
+        UDP = 1 << 3;
+    }
+}
+
+/// Sets key and indirection table of receive side scaling. Without it all goes to RX queue 0.
+///
+/// `INVALID_FIELD` if the table names a queue above the function's maximum.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetRss {
+    /// [`RssHash`]; 0 turns scaling off.
+    pub hash: U16,
+    /// Entries of the table that count, a power of two, at most what
+    /// [`QueryFunctionDone`](super::QueryFunctionDone) says.
+    pub entries: U16,
+}
+layout!(SetRss: 4 { hash @ 0, entries @ 2 });
+command!(SetRss = SET_RSS, done (), to_device RssTable, any);
+
+/// Data buffer of [`SetRss`].
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RssTable {
+    /// Toeplitz key.
+    pub key: [u8; RSS_KEY],
+    /// RX queue for each value of the low bits of the hash.
+    pub queues: [U16; MAX_RSS_TABLE],
+}
+layout!(RssTable: 552 { key @ 0, queues @ 40 });

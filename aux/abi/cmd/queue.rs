@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Commands about the queues of the network data path.
+
+use super::command;
+use crate::wire::*;
+
+codes! {
+    /// Kind of a queue.
+    pub struct QueueKind(u16) {
+        /// [`TxDesc`](crate::desc::TxDesc) and [`TxCompletion`](crate::desc::TxCompletion).
+        TX = 0;
+        /// [`RxDesc`](crate::desc::RxDesc) and [`RxCompletion`](crate::desc::RxCompletion).
+        RX = 1;
+    }
+}
+
+/// Creates a TX or RX queue. All indices start at zero; the memory must be zeroed.
+///
+/// `IN_USE` if the index is taken, `INVALID_FIELD` if an address is misaligned or null or a number
+/// out of range, `DMA_FAULT` if the state block cannot be read and written.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CreateQueue {
+    /// Bus address of the ring of descriptors, aligned to 64 bytes.
+    pub ring_addr: U64,
+    /// Bus address of the ring of completions, aligned to 64 bytes.
+    pub cq_addr: U64,
+    /// Bus address of the [`QueueState`](crate::desc::QueueState), aligned to 64 bytes.
+    pub state_addr: U64,
+    /// [`QueueKind`].
+    pub kind: U16,
+    /// Index of the queue, from 0.
+    pub index: U16,
+    /// MSI-X vector of its completions.
+    pub vector: U16,
+    /// Least time between two interrupts in microseconds.
+    pub moderation_usecs: U16,
+    /// Logarithm of the number of entries of each ring.
+    pub depth_log2: u8,
+    /// Reserved.
+    pub rsvd: [u8; 7],
+}
+layout!(CreateQueue: 40 {
+    ring_addr @ 0, cq_addr @ 8, state_addr @ 16, kind @ 24, index @ 26, vector @ 28,
+    moderation_usecs @ 30, depth_log2 @ 32,
+});
+command!(CreateQueue = CREATE_QUEUE);
+
+/// Destroys a queue. The device touches none of its memory after the completion. Packets that wait
+/// in it are dropped.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct DestroyQueue {
+    /// [`QueueKind`].
+    pub kind: U16,
+    /// Index of the queue.
+    pub index: U16,
+}
+layout!(DestroyQueue: 4 { kind @ 0, index @ 2 });
+command!(DestroyQueue = DESTROY_QUEUE);
+
+/// Tells where a queue stands.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryQueue {
+    /// [`QueueKind`].
+    pub kind: U16,
+    /// Index of the queue.
+    pub index: U16,
+}
+layout!(QueryQueue: 4 { kind @ 0, index @ 2 });
+command!(QueryQueue = QUERY_QUEUE, done QueryQueueDone, none [u8; 0], any);
+
+/// Answer to [`QueryQueue`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryQueueDone {
+    /// Free-running index of the next descriptor that the device reads.
+    pub head: U32,
+    /// Free-running index of the next completion that the device writes.
+    pub cq_tail: U32,
+    /// [`QueueSyndrome`](crate::event::QueueSyndrome).
+    pub syndrome: U16,
+    /// Reserved.
+    pub rsvd: [u8; 2],
+}
+layout!(QueryQueueDone: 12 { head @ 0, cq_tail @ 4, syndrome @ 8 });
