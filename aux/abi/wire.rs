@@ -13,6 +13,8 @@ pub use zerocopy::{
     IntoBytes,
     KnownLayout, //
 };
+// The derive macros, which the kernel's build of zerocopy does not re-export.
+pub use zerocopy_derive::*;
 
 /// Plain data that can be read from and written to memory shared with the other side.
 pub trait Wire: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + 'static {}
