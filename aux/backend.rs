@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The core's side of a [`Function`]: what it must provide, and how it hands one out.
+
+use crate::{
+    error::CmdError,
+    event::Subscribers,
+    function::{
+        Function,
+        FunctionLt,
+        Shared, //
+    },
+};
+use core::ops::{
+    Deref,
+    Range, //
+};
+use ferrite_abi::{
+    admin::{
+        Completion,
+        Submission, //
+    },
+    event::Event,
+    ids::FunctionId,
+    regs::Features,
+    ring::Depth, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Device, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    devlink,
+    gate::Gate,
+    iomap::Window,
+    irq::Vectors, //
+};
+
+/// Data buffer of a command.
+pub enum Data<'a> {
+    /// There is none.
+    None,
+    /// Sent along with the command.
+    ToDevice(&'a [u8]),
+    /// Filled by the device.
+    FromDevice(&'a mut [u8]),
+}
+
+/// What the core does for a function's clients.
+pub trait Backend: Send + Sync + 'static {
+    /// Carries out an admin command. May sleep.
+    ///
+    /// The backend puts in the tag and the address and length of the data buffer. The completion
+    /// that it returns belongs to this very command, and its status is `OK`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CmdError`].
+    fn execute(&self, submission: Submission, data: Data<'_>) -> Result<Completion, CmdError>;
+}
+
+/// What is known of a function when it is handed out.
+pub struct Description {
+    /// Its id.
+    pub id: FunctionId,
+    /// What it can do.
+    pub features: Features,
+    /// Its MAC address.
+    pub mac: [u8; 6],
+    /// Its MTU.
+    pub mtu: u16,
+    /// Largest MTU that can be set.
+    pub max_mtu: u16,
+    /// Largest number of TX queues, and of RX queues.
+    pub max_queues: u16,
+    /// Entries of the RSS indirection table.
+    pub rss_table: u16,
+    /// Largest depth of a queue.
+    pub max_depth: Depth,
+    /// MSI-X vectors that its clients may use.
+    pub vectors: Range<u16>,
+}
+
+/// A function, as its owner has it: the core.
+///
+/// Dropping it, or [`Owner::close`], turns all handles to it into dead ones and waits for calls
+/// under way. Drop the devices that [`Owner::publish`] returned first, or their drivers find the
+/// function dead when they want to clean up.
+pub struct Owner(Function);
+
+impl Owner {
+    /// Makes a function of the PCI device `dma`.
+    ///
+    /// `doorbells` is its doorbell page, `port` the devlink port that its Ethernet port belongs to.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(
+        dma: &Device<Bound>,
+        description: Description,
+        doorbells: Window,
+        vectors: Arc<Vectors>,
+        port: Option<Arc<devlink::Port>>,
+        backend: Arc<dyn Backend>,
+    ) -> Result<Self> {
+        let shared = Shared {
+            description,
+            doorbells,
+            vectors,
+            port,
+            subscribers: Arc::pin_init(Subscribers::new(), GFP_KERNEL)?,
+            backend: Gate::new(dma, backend)?,
+        };
+        Ok(Self(Function::new(Arc::new(shared, GFP_KERNEL)?)))
+    }
+
+    /// Publishes the function to a client: makes the auxiliary device `ferrite_core.<kind>.<id>`,
+    /// which exists for as long as what is returned. Its driver is probed before this returns.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EEXIST` if there is such a device.
+    pub fn publish<'bound>(
+        &self,
+        parent: &'bound Device<Bound>,
+        kind: &'static CStr,
+        id: u32,
+    ) -> Result<auxiliary::Registration<'bound, FunctionLt>> {
+        let function = self.0.clone();
+        auxiliary::Registration::new(parent, kind, id, crate::names::CORE, function)
+    }
+
+    /// Passes an event about the function on to its clients. May sleep.
+    pub fn deliver(&self, event: &Event) {
+        self.0.shared().subscribers.deliver(event);
+    }
+
+    /// Turns all handles to the function into dead ones and waits for calls under way.
+    pub fn close(&self) {
+        self.0.shared().backend.close();
+    }
+}
+
+impl Deref for Owner {
+    type Target = Function;
+
+    fn deref(&self) -> &Function {
+        &self.0
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Events, from the core to whoever subscribed.
+
+use ferrite_abi::event::Event;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+/// Takes events.
+pub trait EventHandler: Send + Sync + 'static {
+    /// Takes an event about the function that the handler was subscribed to, in process context.
+    ///
+    /// Subscribing and unsubscribing wait for handlers to return: a handler must not do either, nor
+    /// take a lock that is held around them.
+    fn event(&self, event: &Event);
+}
+
+struct Entry {
+    key: u64,
+    handler: Arc<dyn EventHandler>,
+}
+
+struct List {
+    next: u64,
+    entries: KVec<Entry>,
+}
+
+/// Who subscribed to the events of one function.
+#[pin_data]
+pub(crate) struct Subscribers {
+    #[pin]
+    list: Mutex<List>,
+}
+
+impl Subscribers {
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            list <- new_mutex!(List { next: 0, entries: KVec::new() }, "ferrite_subscribers"),
+        })
+    }
+
+    pub(crate) fn deliver(&self, event: &Event) {
+        for entry in &self.list.lock().entries {
+            entry.handler.event(event);
+        }
+    }
+
+    pub(crate) fn add(self: Arc<Self>, handler: Arc<dyn EventHandler>) -> Result<Subscription> {
+        let key = {
+            let mut list = self.list.lock();
+            let key = list.next;
+            list.entries.push(Entry { key, handler }, GFP_KERNEL)?;
+            list.next += 1;
+            key
+        };
+        Ok(Subscription {
+            subscribers: self,
+            key,
+        })
+    }
+}
+
+/// A handler stays subscribed for as long as this lives. Dropping it waits for the handler to
+/// return.
+pub struct Subscription {
+    subscribers: Arc<Subscribers>,
+    key: u64,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.subscribers
+            .list
+            .lock()
+            .entries
+            .retain(|entry| entry.key != self.key);
+    }
+}

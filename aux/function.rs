@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The handle that clients have of a function.
+
+use crate::{
+    backend::{
+        Backend,
+        Data,
+        Description, //
+    },
+    error::CmdError,
+    event::{
+        EventHandler,
+        Subscribers,
+        Subscription, //
+    },
+};
+use core::ops::{
+    Deref,
+    Range, //
+};
+use ferrite_abi::{
+    admin::{
+        Command,
+        Completion,
+        DataDirection,
+        Submission, //
+    },
+    bar::Doorbell,
+    ids::FunctionId,
+    regs::Features,
+    ring::Depth,
+    wire::{
+        FromZeros,
+        IntoBytes, //
+    },
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Device, //
+    },
+    fmt,
+    irq::Handler,
+    prelude::*,
+    sync::Arc,
+    types::ForLt, //
+};
+use kernel_ext::{
+    devlink,
+    gate::{
+        Gate,
+        Inside, //
+    },
+    iomap::Window,
+    irq::{
+        self,
+        Vectors, //
+    },
+};
+
+/// What the auxiliary devices carry.
+pub type FunctionLt = ForLt!(Function);
+
+/// What the owner and the clients of a function share.
+pub(crate) struct Shared {
+    pub(crate) description: Description,
+    pub(crate) doorbells: Window,
+    pub(crate) vectors: Arc<Vectors>,
+    pub(crate) port: Option<Arc<devlink::Port>>,
+    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) backend: Gate<dyn Backend>,
+}
+
+/// Handle of a function of the DPU.
+#[derive(Clone)]
+pub struct Function {
+    shared: Arc<Shared>,
+}
+
+impl Function {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Returns the function that `adev` carries.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` or `ENOENT` if `adev` was not published by [`Owner::publish`].
+    ///
+    /// [`Owner::publish`]: crate::Owner::publish
+    pub fn of(adev: &auxiliary::Device<Bound>) -> Result<Self> {
+        Ok(adev.registration_data::<FunctionLt>()?.get_ref().clone())
+    }
+
+    /// Returns its id.
+    pub fn id(&self) -> FunctionId {
+        self.shared.description.id
+    }
+
+    /// Returns what it can do.
+    pub fn features(&self) -> Features {
+        self.shared.description.features
+    }
+
+    /// Returns whether it can do all of `features`.
+    pub fn has(&self, features: Features) -> bool {
+        self.features().contains(features)
+    }
+
+    /// Returns what was known of it when it was published.
+    pub fn description(&self) -> &Description {
+        &self.shared.description
+    }
+
+    /// Returns the largest depth that a queue of it can have.
+    pub fn max_depth(&self) -> Depth {
+        self.shared.description.max_depth
+    }
+
+    /// Sends a command that has no data buffer and returns its result. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CmdError`].
+    pub fn send<C: Command>(&self, command: C) -> Result<C::Done, CmdError> {
+        const { assert!(matches!(C::DATA, DataDirection::None)) };
+        let completion = self.execute(command, Data::None)?;
+        Ok(completion.done::<C>())
+    }
+
+    /// Sends a command together with `data` and returns its result. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CmdError`].
+    pub fn send_with<C: Command>(&self, command: C, data: &C::Data) -> Result<C::Done, CmdError> {
+        const { assert!(matches!(C::DATA, DataDirection::ToDevice)) };
+        let completion = self.execute(command, Data::ToDevice(data.as_bytes()))?;
+        Ok(completion.done::<C>())
+    }
+
+    /// Sends a command and returns its result and the data that the device wrote. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CmdError`].
+    pub fn fetch<C: Command>(&self, command: C) -> Result<(C::Done, C::Data), CmdError> {
+        const {
+            assert!(matches!(C::DATA, DataDirection::FromDevice));
+            // The data is on the stack.
+            assert!(size_of::<C::Data>() <= 1024);
+        }
+        let mut data = C::Data::new_zeroed();
+        let completion = self.execute(command, Data::FromDevice(data.as_mut_bytes()))?;
+        Ok((completion.done::<C>(), data))
+    }
+
+    fn execute<C: Command>(&self, command: C, data: Data<'_>) -> Result<Completion, CmdError> {
+        let backend = self.shared.backend.enter().ok_or(CmdError::Gone)?;
+        backend.execute(Submission::new(0, self.id(), command), data)
+    }
+
+    /// Rings a doorbell; does nothing once the device is gone. May be called in any context.
+    ///
+    /// Writes to memory that come before it are seen by the device when it hears the bell.
+    #[inline]
+    pub fn ring(&self, doorbell: Doorbell) {
+        self.shared.doorbells.write32(doorbell.offset(), 0);
+    }
+
+    /// Returns the device to allocate DMA memory from, bound for as long as the guard lives. The
+    /// guard delays the removal of the device: do not keep it.
+    ///
+    /// # Errors
+    ///
+    /// [`CmdError::Gone`].
+    pub fn dma_device(&self) -> Result<DmaDevice<'_>, CmdError> {
+        let inside = self.shared.backend.enter().ok_or(CmdError::Gone)?;
+        Ok(DmaDevice(inside))
+    }
+
+    /// Returns the MSI-X vectors that clients of the function may use, by their numbers in
+    /// commands such as [`CreateQueue`](ferrite_abi::cmd::CreateQueue).
+    pub fn vectors(&self) -> Range<u16> {
+        self.shared.description.vectors.clone()
+    }
+
+    /// Lets `handler` handle the interrupts of a vector, until what is returned is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a vector that is not in [`Function::vectors`], `ENODEV` if the device is gone,
+    /// `EBUSY` if the vector is taken, `ENOMEM`.
+    pub fn request_vector(
+        &self,
+        vector: u16,
+        name: fmt::Arguments<'_>,
+        handler: Arc<dyn Handler + Send>,
+    ) -> Result<irq::Registration> {
+        if !self.vectors().contains(&vector) {
+            return Err(EINVAL);
+        }
+        let device = self.dma_device()?;
+        self.shared.vectors.request(&device, vector, name, handler)
+    }
+
+    /// Returns the devlink port that the function's Ethernet port belongs to, if there is one.
+    pub fn devlink_port(&self) -> Option<Arc<devlink::Port>> {
+        self.shared.port.clone()
+    }
+
+    /// Passes events about the function to `handler`, until what is returned is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn subscribe(&self, handler: Arc<dyn EventHandler>) -> Result<Subscription> {
+        self.shared.subscribers.clone().add(handler)
+    }
+}
+
+/// The device that does DMA for a function. It is bound while this lives.
+pub struct DmaDevice<'a>(Inside<'a, dyn Backend>);
+
+impl Deref for DmaDevice<'_> {
+    type Target = Device<Bound>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.device()
+    }
+}
