@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The part of the core driver that is pure computation.
+//!
+//! It knows the hardware contract and nothing else: rings, registers and time are handed in. The
+//! kernel module compiles it as `mod logic`, cargo compiles it as a crate and plugs it into the
+//! real device model in `tests/`.
+
+#![forbid(unsafe_code)]
+
+#[path = "logic/adminq.rs"]
+pub mod adminq;
+#[path = "logic/eventq.rs"]
+pub mod eventq;
+#[path = "logic/failure.rs"]
+pub mod failure;
+#[path = "logic/fault.rs"]
+pub mod fault;
+#[path = "logic/identity.rs"]
+pub mod identity;
+#[path = "logic/port.rs"]
+pub mod port;
+#[path = "logic/slot.rs"]
+pub mod slot;
