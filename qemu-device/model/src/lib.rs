@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Ferrite DPU as a device model that knows neither QEMU nor Linux.
+//!
+//! [`Device`] is the board. Whatever it is plugged into, QEMU by way of `qemu-device/ffi` or a
+//! test by way of [`testing`], implements [`Host`] and calls the device's methods one at a time;
+//! only doorbells may be rung from any thread, through the [`Latch`].
+//!
+//! The device never trusts its driver: whatever the registers, rings and descriptors hold, it
+//! neither panics nor loops nor allocates without bound. A mistake is answered with a status, a
+//! counter or a [`Trace`].
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+
+mod admin;
+mod config;
+mod device;
+mod events;
+pub mod faults;
+mod function;
+mod host;
+mod latch;
+mod mac;
+mod pci;
+mod registers;
+mod save;
+mod slot;
+
+pub use config::{
+    Config,
+    ConfigError,
+    ASIC,
+    FIRMWARE, //
+};
+pub use device::{
+    Device,
+    Received, //
+};
+pub use host::{
+    DmaFault,
+    GuestError,
+    Host,
+    PciFn,
+    Trace, //
+};
+pub use latch::Latch;
+pub use save::{
+    LoadError,
+    SAVE_VERSION, //
+};

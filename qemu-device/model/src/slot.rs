@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Slots: functions numbered without gaps, and sets of them.
+
+use ferrite_abi::ids::{
+    FunctionId,
+    FunctionKind,
+    MAX_SFS,
+    MAX_VFS, //
+};
+
+use crate::host::PciFn;
+
+/// Number of slots: the PF, the VFs, the SFs.
+pub(crate) const SLOTS: usize = 1 + MAX_VFS as usize + MAX_SFS as usize;
+
+const FIRST_SF: u16 = 1 + MAX_VFS;
+
+/// Place of a function in the tables of the device: 0 for the PF, then the VFs, then the SFs.
+/// Always less than [`SLOTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot(u16);
+
+impl Slot {
+    /// The slot of the physical function.
+    pub(crate) const PF: Self = Self(0);
+
+    /// Returns the slot of a function, if there can be one of this id.
+    pub(crate) const fn of(id: FunctionId) -> Option<Self> {
+        match id.kind() {
+            Some(FunctionKind::Pf) => Some(Self::PF),
+            Some(FunctionKind::Vf(index)) => Some(Self(1 + index)),
+            Some(FunctionKind::Sf(index)) => Some(Self(FIRST_SF + index)),
+            None => None,
+        }
+    }
+
+    /// Returns the slot of the function that a PCI function is.
+    pub(crate) const fn of_pci(function: PciFn) -> Option<Self> {
+        if function.0 <= MAX_VFS {
+            Some(Self(function.0))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the slot of VF `index`, if there can be such a VF.
+    pub(crate) const fn vf(index: u16) -> Option<Self> {
+        if index < MAX_VFS {
+            Some(Self(1 + index))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the slot at an index into a table.
+    pub(crate) const fn from_index(index: usize) -> Option<Self> {
+        if index < SLOTS {
+            Some(Self(index as u16))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the index into a table of [`SLOTS`] entries.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Returns the id of the function.
+    pub(crate) const fn id(self) -> FunctionId {
+        if self.0 < FIRST_SF {
+            FunctionId(self.0)
+        } else {
+            FunctionId(FunctionId::FIRST_SF + self.0 - FIRST_SF)
+        }
+    }
+
+    /// Returns the PCI function that does DMA and raises interrupts for this one.
+    pub(crate) const fn pci(self) -> PciFn {
+        if self.0 < FIRST_SF {
+            PciFn(self.0)
+        } else {
+            PciFn::PF
+        }
+    }
+
+    /// Returns whether this function owns the embedded switch and is trusted with any address.
+    pub(crate) const fn is_pf(self) -> bool {
+        self.0 == 0
+    }
+}
+
+const WORDS: usize = SLOTS.div_ceil(64);
+
+/// A set of slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotSet([u64; WORDS]);
+
+impl SlotSet {
+    /// Adds a slot.
+    pub(crate) fn insert(&mut self, slot: Slot) {
+        self.0[slot.index() / 64] |= 1 << (slot.index() % 64);
+    }
+
+    /// Takes a slot out.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.0[slot.index() / 64] &= !(1 << (slot.index() % 64));
+    }
+
+    /// Adds a slot or takes it out.
+    pub(crate) fn set(&mut self, slot: Slot, member: bool) {
+        if member {
+            self.insert(slot);
+        } else {
+            self.remove(slot);
+        }
+    }
+
+    /// Returns whether the slot is in the set.
+    #[cfg(test)]
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
+        self.0[slot.index() / 64] & 1 << (slot.index() % 64) != 0
+    }
+
+    /// Adds all slots of `other`.
+    pub(crate) fn union(&mut self, other: &Self) {
+        for (word, other) in self.0.iter_mut().zip(&other.0) {
+            *word |= other;
+        }
+    }
+
+    /// Returns whether the set is empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Returns the slots in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.0.iter().enumerate().flat_map(|(word, bits)| {
+            let mut bits = *bits;
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+                bits &= bits - 1;
+                Slot::from_index(word * 64 + bit as usize)
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_an_id_of_its_own() {
+        for index in 0..SLOTS {
+            let slot = Slot::from_index(index).unwrap();
+            assert_eq!(Slot::of(slot.id()), Some(slot));
+        }
+        assert_eq!(Slot::from_index(SLOTS), None);
+    }
+
+    #[test]
+    fn sf_acts_as_the_pf_on_the_bus() {
+        assert_eq!(
+            Slot::of(FunctionId::sf(0).unwrap()).unwrap().pci(),
+            PciFn::PF
+        );
+        assert_eq!(Slot::vf(63).unwrap().pci(), PciFn::vf(63));
+        assert_eq!(Slot::of_pci(PciFn(65)), None);
+    }
+
+    #[test]
+    fn set_holds_what_was_put_in() {
+        let mut set = SlotSet::default();
+        let members: Vec<_> = [0, 1, 63, 64, 65, SLOTS - 1]
+            .map(|at| Slot::from_index(at).unwrap())
+            .to_vec();
+        for slot in &members {
+            set.insert(*slot);
+        }
+        assert_eq!(set.iter().collect::<Vec<_>>(), members);
+        set.remove(Slot::from_index(64).unwrap());
+        assert!(!set.contains(Slot::from_index(64).unwrap()));
+        assert!(set.contains(Slot::from_index(65).unwrap()));
+        assert!(!set.is_empty());
+        assert!(SlotSet::default().is_empty());
+    }
+}
