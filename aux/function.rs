@@ -30,10 +30,7 @@ use ferrite_abi::{
     ids::FunctionId,
     regs::Features,
     ring::Depth,
-    wire::{
-        FromZeros,
-        IntoBytes, //
-    },
+    wire::IntoBytes, //
 };
 use kernel::{
     auxiliary,
@@ -59,6 +56,7 @@ use kernel_ext::{
         Vectors, //
     },
 };
+use zerocopy::FromZeros;
 
 /// What the auxiliary devices carry.
 pub type FunctionLt = ForLt!(Function);

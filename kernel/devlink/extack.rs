@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Text for the user whose request failed.
+
+use crate::bindings;
+use core::{
+    fmt::{
+        self,
+        Write, //
+    },
+    marker::PhantomData, //
+};
+
+/// The extended acknowledgement of a netlink request.
+///
+/// # Invariants
+///
+/// The pointer is null or valid for reads and writes for `'a`.
+pub struct ExtAck<'a>(*mut bindings::netlink_ext_ack, PhantomData<&'a mut ()>);
+
+impl ExtAck<'_> {
+    /// # Safety
+    ///
+    /// `extack` is null or valid, and nobody else's, for the lifetime of what is returned.
+    pub(crate) unsafe fn from_raw(extack: *mut bindings::netlink_ext_ack) -> Self {
+        // INVARIANT: by the requirements of this function.
+        Self(extack, PhantomData)
+    }
+
+    /// Sets the text that the user sees beside the errno; what does not fit is cut off.
+    pub fn set(&mut self, text: fmt::Arguments<'_>) {
+        // SAFETY: by the invariants of this type.
+        let Some(extack) = (unsafe { self.0.as_mut() }) else {
+            return;
+        };
+        let mut line = Line {
+            buffer: &mut extack._msg_buf,
+            len: 0,
+        };
+        // What does not fit is cut off, which is not an error.
+        let _ = line.write_fmt(text);
+        line.terminate();
+        extack._msg = extack._msg_buf.as_ptr();
+    }
+}
+
+/// Text in a buffer of C characters, with room left for the zero at its end.
+struct Line<'a> {
+    buffer: &'a mut [kernel::ffi::c_char],
+    len: usize,
+}
+
+impl Line<'_> {
+    fn terminate(&mut self) {
+        if let Some(end) = self.buffer.get_mut(self.len) {
+            *end = 0;
+        }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if self.len + 1 >= self.buffer.len() {
+                return Err(fmt::Error);
+            }
+            self.buffer[self.len] = byte as kernel::ffi::c_char;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device resource that may be used while sleeping.
+//!
+//! [`Devres`] protects its users by RCU, so that they cannot sleep. A [`Gate`] counts its users and
+//! waits for them when the device is unbound.
+
+use core::ops::Deref;
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    devres::Devres,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Completion,
+        SpinLock, //
+    },
+};
+
+struct Users<T: ?Sized> {
+    value: Option<Arc<T>>,
+    inside: usize,
+}
+
+/// # Invariants
+///
+/// Once `users.value` is `None` it stays so, and `users.inside` does not grow. When both are `None`
+/// and zero, `empty` is or is about to be completed, if it ever was not so.
+#[pin_data]
+struct State<T: ?Sized> {
+    device: ARef<Device>,
+    #[pin]
+    users: SpinLock<Users<T>>,
+    #[pin]
+    empty: Completion,
+}
+
+impl<T: ?Sized> State<T> {
+    fn close(&self) {
+        let (value, inside) = {
+            let mut users = self.users.lock();
+            (users.value.take(), users.inside)
+        };
+        if inside > 0 {
+            self.empty.wait_for_completion();
+        }
+        drop(value);
+    }
+}
+
+struct Closer<T: ?Sized>(Arc<State<T>>);
+
+impl<T: ?Sized> Drop for Closer<T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Access to a `T` for as long as a device is bound.
+///
+/// # Invariants
+///
+/// When the device is unbound, [`State::close`] returns before the unbinding ends.
+pub struct Gate<T: ?Sized + Send + Sync + 'static> {
+    state: Arc<State<T>>,
+    _closer: Devres<Closer<T>>,
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Gate<T> {
+    /// Gives access to `value` for as long as `device` is bound.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(device: &Device<Bound>, value: Arc<T>) -> Result<Self> {
+        let state = Arc::pin_init(
+            try_pin_init!(State {
+                device: device.into(),
+                users <- new_spinlock!(Users { value: Some(value), inside: 0 }, "ferrite_gate"),
+                empty <- Completion::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+        // INVARIANT: the drop of `Closer` calls `State::close`, and devres does the drop before the
+        // device is unbound.
+        Ok(Self {
+            _closer: Devres::new(device, Ok::<_, Error>(Closer(state.clone())))?,
+            state,
+        })
+    }
+
+    /// Goes in, unless the gate is closed.
+    ///
+    /// Whoever is inside holds up the unbinding of the device, and [`Gate::close`].
+    pub fn enter(&self) -> Option<Inside<'_, T>> {
+        let mut users = self.state.users.lock();
+        let value = users.value.clone()?;
+        users.inside += 1;
+        Some(Inside {
+            state: &self.state,
+            value: Some(value),
+        })
+    }
+
+    /// Closes the gate for good and waits until nobody is inside. The value is dropped, unless
+    /// there are other references to it. Must not be called from inside.
+    pub fn close(&self) {
+        self.state.close();
+    }
+}
+
+/// Somebody inside a [`Gate`].
+///
+/// # Invariants
+///
+/// `value` is `Some` until the drop, and until then this is counted in `state.users.inside`.
+pub struct Inside<'a, T: ?Sized> {
+    state: &'a State<T>,
+    value: Option<Arc<T>>,
+}
+
+impl<T: ?Sized> Inside<'_, T> {
+    /// Returns the device of the gate, which stays bound.
+    pub fn device(&self) -> &Device<Bound> {
+        // SAFETY: by the invariants of `Gate`, `State::close` returns before the device is unbound;
+        // it waits until `users.inside` is zero, and by the invariants of this type it is not for
+        // as long as the returned reference lives.
+        unsafe { self.state.device.as_bound() }
+    }
+}
+
+impl<T: ?Sized> Deref for Inside<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // PANIC: `value` is `Some` until the drop.
+        self.value.as_deref().unwrap()
+    }
+}
+
+impl<T: ?Sized> Drop for Inside<'_, T> {
+    fn drop(&mut self) {
+        // Before the closing side goes on, so that it finds no reference left behind.
+        drop(self.value.take());
+        let mut users = self.state.users.lock();
+        users.inside -= 1;
+        if users.inside == 0 && users.value.is_none() {
+            self.state.empty.complete_all();
+        }
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe wrappers for what Linux 7.2 has in C only, beside those of the [`kernel`] crate.
+//!
+//! A module here is for one subsystem and is written as one of the `kernel` crate would be, to be
+//! sent upstream. Drivers use it without `unsafe`; [`bindings`] and `unsafe` stay in this crate.
+//!
+//! Whatever a wrapper hands out survives the device: an object that needs the device bound is
+//! revoked when it is not, and says so.
+
+mod bindings;
+pub mod completion;
+pub mod devlink;
+pub mod dma;
+pub mod gate;
+pub mod iomap;
+pub mod irq;
+pub mod pci;
+pub mod work;
