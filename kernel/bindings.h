@@ -9,4 +9,4 @@
 #include <net/devlink.h>
 #include <uapi/linux/devlink.h>
 
-#include "helpers.h"
+#include "devlink_helpers.h"

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory shared with a device: rings and buffers of coherent memory, and streaming mappings.
+//! Memory shared with a device: rings and buffers of coherent memory.
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
-use crate::bindings;
 use core::{
     marker::PhantomData,
     mem::MaybeUninit, //
@@ -14,21 +13,15 @@ use kernel::{
         Bound,
         Device, //
     },
-    devres::Devres,
     dma::{
         Coherent,
-        DataDirection,
         DmaAddress, //
     },
     prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Acquire,
-            Atomic,
-            Release, //
-        },
-        Arc, //
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
     },
 };
 use zerocopy::{
@@ -225,203 +218,5 @@ impl Buffer {
             *byte = unsafe { from.add(i).read_volatile() };
         }
         Ok(())
-    }
-}
-
-/// Makes streaming mappings for a device, while it is bound. May be used in any context.
-#[derive(Clone)]
-pub struct Mapper(Arc<Devres<ARef<Device>>>);
-
-impl Mapper {
-    /// Makes mappings for `device`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn new(device: &Device<Bound>) -> Result<Self> {
-        let device_ref: ARef<Device> = device.into();
-        let devres = Devres::new(device, Ok::<_, Error>(device_ref))?;
-        Ok(Self(Arc::new(devres, GFP_KERNEL)?))
-    }
-
-    /// Maps `len` bytes of linear memory at `start`.
-    ///
-    /// # Errors
-    ///
-    /// `ENODEV` if the device is not bound any more, `ENOMEM` if there is no room.
-    ///
-    /// # Safety
-    ///
-    /// Until the mapping is dropped, the memory is allocated and is accessed by the CPU only as the
-    /// DMA API allows for `direction`.
-    #[expect(dead_code, reason = "for packets")]
-    pub(crate) unsafe fn map_single(
-        &self,
-        start: *mut u8,
-        len: usize,
-        direction: DataDirection,
-    ) -> Result<Mapping> {
-        self.map(len, direction, false, |device| {
-            // SAFETY: `device` is bound; the memory is allocated, by the requirements of this
-            // function.
-            unsafe {
-                bindings::ferrite_helper_dma_map_single(
-                    device,
-                    start.cast(),
-                    len,
-                    raw_direction(direction),
-                )
-            }
-        })
-    }
-
-    /// Maps `len` bytes at `offset` of the physically contiguous pages that start with `page`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Mapper::map_single`].
-    ///
-    /// # Safety
-    ///
-    /// `page` is a valid page, and the rest as for [`Mapper::map_single`].
-    #[expect(dead_code, reason = "for fragments of packets")]
-    pub(crate) unsafe fn map_page(
-        &self,
-        page: *mut bindings::page,
-        offset: usize,
-        len: usize,
-        direction: DataDirection,
-    ) -> Result<Mapping> {
-        self.map(len, direction, true, |device| {
-            // SAFETY: `device` is bound; the pages are allocated, by the requirements of this
-            // function.
-            unsafe {
-                bindings::ferrite_helper_dma_map_page(
-                    device,
-                    page,
-                    offset,
-                    len,
-                    raw_direction(direction),
-                )
-            }
-        })
-    }
-
-    fn map(
-        &self,
-        len: usize,
-        direction: DataDirection,
-        page: bool,
-        map: impl FnOnce(*mut bindings::device) -> DmaAddress,
-    ) -> Result<Mapping> {
-        let device = self.0.try_access().ok_or(ENODEV)?;
-        let device = raw_device(&device);
-        let address = map(device);
-        // SAFETY: `device` is a valid device and `address` what mapping returned.
-        if unsafe { bindings::ferrite_helper_dma_mapping_error(device, address) } != 0 {
-            return Err(ENOMEM);
-        }
-        // INVARIANT: the memory was just mapped like this.
-        Ok(Mapping {
-            mapper: self.clone(),
-            address,
-            len,
-            direction,
-            page,
-        })
-    }
-}
-
-fn raw_device(device: &Device) -> *mut bindings::device {
-    // CAST: `Device` is a transparent wrapper of `struct device`.
-    core::ptr::from_ref(device).cast_mut().cast()
-}
-
-fn raw_direction(direction: DataDirection) -> bindings::dma_data_direction {
-    // CAST: the enum holds the values of `enum dma_data_direction`.
-    direction as bindings::dma_data_direction
-}
-
-/// A piece of memory that the device can reach until this is dropped.
-///
-/// # Invariants
-///
-/// `len` bytes are mapped at `address` for the device of `mapper`, by the page function if `page`.
-pub struct Mapping {
-    mapper: Mapper,
-    address: DmaAddress,
-    len: usize,
-    direction: DataDirection,
-    page: bool,
-}
-
-impl Mapping {
-    /// Returns the address for the device.
-    pub fn address(&self) -> DmaAddress {
-        self.address
-    }
-
-    /// Returns the length in bytes.
-    #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Lets the CPU see what the device wrote.
-    pub fn sync_for_cpu(&self) {
-        if let Some(device) = self.mapper.0.try_access() {
-            // SAFETY: by the invariants of this type; the device is bound.
-            unsafe {
-                bindings::ferrite_helper_dma_sync_for_cpu(
-                    raw_device(&device),
-                    self.address,
-                    self.len,
-                    raw_direction(self.direction),
-                )
-            };
-        }
-    }
-
-    /// Lets the device see what the CPU wrote.
-    pub fn sync_for_device(&self) {
-        if let Some(device) = self.mapper.0.try_access() {
-            // SAFETY: by the invariants of this type; the device is bound.
-            unsafe {
-                bindings::ferrite_helper_dma_sync_for_device(
-                    raw_device(&device),
-                    self.address,
-                    self.len,
-                    raw_direction(self.direction),
-                )
-            };
-        }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // Once the device is unbound its mappings are gone with its IOMMU domain.
-        if let Some(device) = self.mapper.0.try_access() {
-            let device = raw_device(&device);
-            let direction = raw_direction(self.direction);
-            // SAFETY: by the invariants of this type; the device is bound.
-            unsafe {
-                if self.page {
-                    bindings::ferrite_helper_dma_unmap_page(
-                        device,
-                        self.address,
-                        self.len,
-                        direction,
-                    );
-                } else {
-                    bindings::ferrite_helper_dma_unmap_single(
-                        device,
-                        self.address,
-                        self.len,
-                        direction,
-                    );
-                }
-            }
-        }
     }
 }
