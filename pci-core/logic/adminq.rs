@@ -161,11 +161,7 @@ impl<const N: usize> AdminQueue<N> {
         if self.state != State::Running {
             return Err(Unanswered::Gone);
         }
-        let room = self.tail.since(self.sq_head) < Self::DEPTH.entries();
-        let free = (0..N)
-            .map(|n| (self.cursor + n) % N)
-            .find(|slot| room && matches!(self.slots[*slot].state, SlotState::Free));
-        let Some(index) = free else {
+        let Some(index) = self.free_slot() else {
             self.counters.full += 1;
             return Ok(None);
         };
@@ -318,6 +314,11 @@ impl<const N: usize> AdminQueue<N> {
         self.notice = None;
     }
 
+    /// Returns whether [`Self::reserve`] would give an answer other than that the queue is full.
+    pub fn has_room(&self) -> bool {
+        self.state != State::Running || self.free_slot().is_some()
+    }
+
     /// Returns what the user ought to be told, once.
     pub fn take_notice(&mut self) -> Option<Notice> {
         self.notice.take()
@@ -347,6 +348,14 @@ impl<const N: usize> AdminQueue<N> {
     /// head.
     pub fn indices(&self) -> (Index, Index, Index) {
         (self.tail, self.sq_head, self.cq_head)
+    }
+
+    /// Returns the slot to use next, if one is free and so is an entry of the submission ring.
+    fn free_slot(&self) -> Option<usize> {
+        let room = self.tail.since(self.sq_head) < Self::DEPTH.entries();
+        (0..N)
+            .map(|n| (self.cursor + n) % N)
+            .find(|slot| room && matches!(self.slots[*slot].state, SlotState::Free))
     }
 
     fn slot_mut(&mut self, tag: Tag) -> Option<&mut Slot> {

@@ -157,11 +157,13 @@ impl Failures {
     }
 
     /// Returns those of the failures from number `from` on, counted from 0, that are remembered,
-    /// oldest first.
-    pub fn since(&self, from: u64) -> impl Iterator<Item = &Failure> {
+    /// each with its number, oldest first.
+    pub fn since(&self, from: u64) -> impl Iterator<Item = (u64, &Failure)> {
         let oldest = self.total.saturating_sub(REMEMBERED as u64);
-        (from.max(oldest)..self.total)
-            .filter_map(|number| self.last[(number % REMEMBERED as u64) as usize].as_ref())
+        (from.max(oldest)..self.total).filter_map(|number| {
+            let failure = self.last[(number % REMEMBERED as u64) as usize].as_ref()?;
+            Some((number, failure))
+        })
     }
 }
 

@@ -64,7 +64,7 @@ fn poll(queue: &mut Queue, tag: Tag, now: u64) -> Poll<Result<u16, Unanswered>> 
 }
 
 fn last_failure(queue: &Queue) -> FailureKind {
-    queue.failures().since(0).last().unwrap().kind
+    queue.failures().since(0).last().unwrap().1.kind
 }
 
 #[test]

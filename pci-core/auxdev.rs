@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Numbers for auxiliary devices, which are unique over all DPUs of the machine.
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+const WORD_BITS: u32 = u64::BITS;
+const WORDS: usize = 128;
+
+/// A set of numbers, of which the lowest free one is given out.
+pub(crate) struct Numbers([Atomic<u64>; WORDS]);
+
+/// Numbers of Ethernet ports: the N of `ferrite_core.eth.N`.
+pub(crate) static ETH: Numbers = Numbers::new();
+
+impl Numbers {
+    const fn new() -> Self {
+        Self([const { Atomic::new(0) }; WORDS])
+    }
+
+    /// Takes the lowest free number, until what is returned is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if none is left.
+    pub(crate) fn take(&'static self) -> Result<Number> {
+        for (index, word) in self.0.iter().enumerate() {
+            let mut taken = word.load(Relaxed);
+            while taken != u64::MAX {
+                let bit = taken.trailing_ones();
+                match word.cmpxchg(taken, taken | 1 << bit, Relaxed) {
+                    // CAST: the index is less than `WORDS`.
+                    Ok(_) => return Ok(Number(self, index as u32 * WORD_BITS + bit)),
+                    Err(now) => taken = now,
+                }
+            }
+        }
+        Err(ENOSPC)
+    }
+
+    fn give_back(&self, number: u32) {
+        // PANIC: only numbers that `take` made come back.
+        let word = &self.0[(number / WORD_BITS) as usize];
+        let mut taken = word.load(Relaxed);
+        while let Err(now) = word.cmpxchg(taken, taken & !(1 << (number % WORD_BITS)), Relaxed) {
+            taken = now;
+        }
+    }
+}
+
+/// A number that nobody else has.
+pub(crate) struct Number(&'static Numbers, u32);
+
+impl Number {
+    /// Returns its value.
+    pub(crate) fn get(&self) -> u32 {
+        self.1
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        self.0.give_back(self.1);
+    }
+}

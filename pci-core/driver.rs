@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The PCI driver: what is put together when a PF or VF is probed, and in which order it is taken
+//! apart.
+
+use ferrite_abi::ids::{
+    PCI_DEVICE_PF,
+    PCI_DEVICE_VF,
+    PCI_VENDOR, //
+};
+use ferrite_aux::{
+    names,
+    FunctionLt, //
+};
+use kernel::{
+    auxiliary,
+    debugfs::Scope,
+    device::{
+        Bound,
+        Core,
+        Device, //
+    },
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    devlink,
+    pci as pci_ext, //
+};
+
+use crate::{
+    adminq::AdminQueue,
+    auxdev::{
+        self,
+        Number, //
+    },
+    bar::Bar,
+    debugfs,
+    devlink::Devlink,
+    eventq::{
+        self,
+        EventQueue, //
+    },
+    function::Function,
+    health::Health,
+    irq::{
+        self,
+        Interrupt, //
+    },
+    sriov, //
+};
+
+/// The PCI driver.
+pub(crate) struct Driver;
+
+const _: () = assert!(pci::Vendor::REDHAT_QUMRANET.as_raw() == PCI_VENDOR);
+
+kernel::pci_device_table!(
+    PCI_TABLE,
+    MODULE_PCI_TABLE,
+    <Driver as pci::Driver>::IdInfo,
+    [
+        (
+            pci::DeviceId::from_id(pci::Vendor::REDHAT_QUMRANET, PCI_DEVICE_PF as u32),
+            ()
+        ),
+        (
+            pci::DeviceId::from_id(pci::Vendor::REDHAT_QUMRANET, PCI_DEVICE_VF as u32),
+            ()
+        ),
+    ]
+);
+
+/// What the driver has of a device that it is bound to.
+///
+/// Fields are dropped in this order, the reverse of that in which they were made: first what users
+/// can see, then what answers them, last the device itself.
+pub(crate) struct Data<'bound> {
+    _debugfs: Pin<KBox<Scope<debugfs::View>>>,
+    _ethernet: Ethernet<'bound>,
+    _visible: devlink::Registration,
+    _health: Health,
+    /// From here on admin answers are polled for.
+    _interrupt: Interrupt,
+    _events: eventq::Enabled,
+    /// The port, which the net device had until `_ethernet` was dropped.
+    _devlink: Devlink,
+    /// Handles that clients have of the function are dead when this and `_events` are dropped.
+    _owner: Arc<ferrite_aux::Owner>,
+    admin: Running,
+    quiet: Quiet,
+}
+
+/// The auxiliary device of the Ethernet port. Its number is free again when it is gone.
+struct Ethernet<'bound> {
+    _registration: auxiliary::Registration<'bound, FunctionLt>,
+    _number: Number,
+}
+
+/// The admin queue runs while this lives.
+struct Running(Arc<AdminQueue>);
+
+impl Running {
+    fn new(device: &Device<Bound>, bar: Bar) -> Result<Self> {
+        let admin = Arc::pin_init(AdminQueue::new(device, bar), GFP_KERNEL)?;
+        admin.start().map_err(|loss| {
+            dev_err!(device, "starting the admin queue: {loss}\n");
+            EIO
+        })?;
+        Ok(Self(admin))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Resets the function when dropped, so that nothing of it writes to memory any more.
+struct Quiet(Bar);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A device that does not come back from it is reported when it is probed again.
+        let _ = self.0.reset();
+    }
+}
+
+impl<'bound> Data<'bound> {
+    fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
+        let device: &'bound Device<Bound> = pdev.as_ref();
+        pci_ext::enable(pdev)?;
+        let bar = Bar::map(pdev)?;
+        let basics = bar.bring_up().map_err(|unfit| {
+            dev_err!(pdev, "no usable device: {unfit}\n");
+            ENODEV
+        })?;
+        let quiet = Quiet(bar.clone());
+        let admin = Running::new(device, bar.clone())?;
+        let queue = &admin.0;
+        let function = Function::query(device, &bar, queue, &basics)?;
+        let vectors = irq::alloc(pdev, basics.vectors)?;
+        let devlink = Devlink::new(pdev, queue.clone(), function.id)?;
+        let owner = function.owner(pdev, vectors.clone(), devlink.port(), queue.clone())?;
+        let events = EventQueue::new(device, bar, owner.clone())?;
+        let enabled = eventq::Enabled::new(events.clone(), queue.clone(), function.id, irq::OWN)
+            .inspect_err(|error| dev_err!(pdev, "creating the event queue: {error}\n"))?;
+        let interrupt = Interrupt::new(pdev, &vectors, queue.clone(), events.clone())?;
+        let health = Health::new(queue.clone())?;
+        let visible = devlink.register();
+        let number = auxdev::ETH.take()?;
+        let registration = owner.publish(device, names::ETH, number.get())?;
+        let debugfs = debugfs::publish(device, queue.clone(), events, &function)?;
+        Ok(Self {
+            _debugfs: debugfs,
+            _ethernet: Ethernet {
+                _registration: registration,
+                _number: number,
+            },
+            _visible: visible,
+            _health: health,
+            _interrupt: interrupt,
+            _events: enabled,
+            _devlink: devlink,
+            _owner: owner,
+            admin,
+            quiet,
+        })
+    }
+}
+
+impl pci::Driver for Driver {
+    type IdInfo = ();
+    type Data<'bound> = Data<'bound>;
+    const ID_TABLE: pci::IdTable<Self::IdInfo> = &PCI_TABLE;
+
+    fn probe<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        _info: &'bound Self::IdInfo,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Data::new(pdev)
+    }
+
+    fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, _data: Pin<&Self::Data<'bound>>) {
+        sriov::remove(pdev);
+    }
+}
+
+#[vtable]
+impl pci_ext::Driver for Driver {
+    const DMA_BITS: u32 = 64;
+
+    fn sriov_configure<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        _data: Pin<&'bound Self::Data<'bound>>,
+        vfs: u16,
+    ) -> Result<u16> {
+        sriov::configure(pdev, vfs)
+    }
+
+    fn shutdown<'bound>(
+        _pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) {
+        data.admin.0.stop();
+        // The next kernel finds out what became of it.
+        let _ = data.quiet.0.reset();
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The event queue: [`crate::logic::eventq`] with memory and somebody to tell.
+
+use core::mem::offset_of;
+use ferrite_abi::{
+    cmd::{
+        CreateEventQueue,
+        DestroyEventQueue,
+        QueueKind, //
+    },
+    event::{
+        Event,
+        HealthChange,
+        QueueError,
+        QueueSyndrome,
+        Syndrome, //
+    },
+    ids::FunctionId,
+    ring::Depth,
+    wire::{
+        U16,
+        U32,
+        U64, //
+    },
+};
+use ferrite_aux::{
+    CmdError,
+    Owner, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    impl_has_work, new_mutex, new_work,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
+    workqueue::{
+        self,
+        Work,
+        WorkItem, //
+    },
+};
+use kernel_ext::{
+    dma,
+    work::cancel_sync, //
+};
+
+use crate::{
+    adminq::AdminQueue,
+    bar::Bar,
+    logic::{
+        eventq::{
+            self,
+            EventCounters, //
+        },
+        port::EventRing, //
+    },
+};
+
+/// Number of entries, as a logarithm.
+const DEPTH_LOG2: u8 = 7;
+
+struct Ring(dma::Ring<Event>);
+
+impl EventRing for Ring {
+    fn event(&self, slot: usize) -> Event {
+        // CAST: a slot is less than the depth of the ring.
+        let slot = slot as u32;
+        // ORDERING: acquires the rest of the entry, which the device writes before `meta`.
+        let meta = self.0.load32::<{ offset_of!(Event, meta) }>(slot);
+        let mut event = self.0.read(slot);
+        event.meta = U32::new(meta);
+        event
+    }
+}
+
+/// The event queue of a PCI function. It runs while there is an [`Enabled`].
+#[pin_data]
+pub(crate) struct EventQueue {
+    device: ARef<Device>,
+    bar: Bar,
+    ring: Ring,
+    /// Whose clients are told.
+    owner: Arc<Owner>,
+    #[pin]
+    queue: Mutex<eventq::EventQueue>,
+    #[pin]
+    work: Work<EventQueue>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for EventQueue { self.work }
+}
+
+impl EventQueue {
+    /// Allocates the queue; events about the function of `owner` go to its clients.
+    pub(crate) fn new(parent: &Device<Bound>, bar: Bar, owner: Arc<Owner>) -> Result<Arc<Self>> {
+        let depth = Depth::from_log2(DEPTH_LOG2).ok_or(EINVAL)?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                device: parent.into(),
+                bar,
+                ring: Ring(dma::Ring::new(parent, depth.entries())?),
+                owner,
+                queue <- new_mutex!(eventq::EventQueue::new(depth), "ferrite_eventq"),
+                work <- new_work!("ferrite_events"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Has events passed on soon, if there are any. May be called in any context.
+    ///
+    /// Not at once: those who are told may send admin commands, and the caller is who takes in the
+    /// answers.
+    pub(crate) fn kick(self: &Arc<Self>) {
+        // If it is queued already, it will find what there is.
+        let _ = workqueue::system().enqueue(self.clone());
+    }
+
+    /// Returns depth, head, and counters.
+    pub(crate) fn inspect(&self) -> (u32, u32, EventCounters) {
+        let queue = self.queue.lock();
+        (queue.depth().entries(), queue.head().0, *queue.counters())
+    }
+
+    /// Returns the address of the ring for the device.
+    pub(crate) fn bus(&self) -> u64 {
+        self.ring.0.dma_address()
+    }
+
+    fn next(&self) -> Option<Event> {
+        let mut queue = self.queue.lock();
+        let event = queue.next(&self.ring)?;
+        queue.acknowledge(&self.bar);
+        Some(event)
+    }
+
+    fn dispatch(&self, event: &Event) {
+        if let Some(HealthChange { syndrome }) = event.payload() {
+            match Syndrome(syndrome.get()) {
+                Syndrome::NONE => dev_info!(self.device, "device reports that it is well\n"),
+                syndrome => dev_err!(self.device, "device reports {syndrome:?}\n"),
+            }
+        }
+        if let Some(QueueError {
+            kind,
+            index,
+            syndrome,
+            ..
+        }) = event.payload()
+        {
+            let (kind, index) = (QueueKind(kind.get()), index.get());
+            let syndrome = QueueSyndrome(syndrome.get());
+            dev_warn!(
+                self.device,
+                "{kind:?} queue {index} stopped: {syndrome:?}
+"
+            );
+        }
+        if event.function.get() == self.owner.id().0 {
+            self.owner.deliver(event);
+        }
+    }
+}
+
+impl WorkItem for EventQueue {
+    type Pointer = Arc<EventQueue>;
+
+    fn run(this: Arc<EventQueue>) {
+        while let Some(event) = this.next() {
+            this.dispatch(&event);
+        }
+    }
+}
+
+/// The event queue runs while this lives.
+pub(crate) struct Enabled {
+    queue: Arc<EventQueue>,
+    admin: Arc<AdminQueue>,
+    function: FunctionId,
+}
+
+impl Enabled {
+    /// Has the device write events to `queue`, and raise `vector` after that.
+    pub(crate) fn new(
+        queue: Arc<EventQueue>,
+        admin: Arc<AdminQueue>,
+        function: FunctionId,
+        vector: u16,
+    ) -> Result<Self, CmdError> {
+        let command = CreateEventQueue {
+            ring_addr: U64::new(queue.bus()),
+            vector: U16::new(vector),
+            depth_log2: DEPTH_LOG2,
+            rsvd: [0; 5],
+        };
+        // From here on the device may know the ring, even if it does not answer.
+        let enabled = Self {
+            queue,
+            admin,
+            function,
+        };
+        enabled.admin.send(function, command)?;
+        Ok(enabled)
+    }
+}
+
+impl Drop for Enabled {
+    fn drop(&mut self) {
+        // If it fails, the reset of the function that follows does it.
+        if let Err(error) = self.admin.send(self.function, DestroyEventQueue {}) {
+            dev_dbg!(self.queue.device, "destroying the event queue: {error}\n");
+        }
+        cancel_sync(&self.queue);
+    }
+}
