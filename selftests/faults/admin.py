@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A device that answers late, wrongly, twice or not at all on its admin queue: each leaves a clear message, no splat,
+an errno for who asked, and a queue that goes on.
+
+Setting the MAC address is the command that the tests make fail: a user sees how it ends, and nothing else sends it.
+"""
+
+import re
+
+from ferrite import (Pair, cmd, defer, ip, ksft_eq, ksft_gt, ksft_in, ksft_ne, ksft_true, log, need_dpus, run, stats,
+                     wait_for)
+
+SET_MAC = "opcode=0x0202"
+QUERY_STATS = "opcode=0x0205"
+# Longer than the driver waits for an answer.
+LATE = 8000
+
+
+def device():
+    """Returns a DPU with a freshly bound driver, its network device, and restores both after the test."""
+    pci = need_dpus(1)[0]
+    defer(pci.restore)
+    return pci, pci.wait_netdev()
+
+
+def set_mac(netdev, last):
+    """Asks for a MAC address; returns what the kernel answered, empty when it did it."""
+    done = cmd(f"ip link set {netdev} address 02:00:00:00:01:{last:02x}", fail=False, timeout=60)
+    ksft_eq(done.ret == 0, not done.stderr)
+    return done.stderr.strip()
+
+
+def address(netdev):
+    return ip(f"link show dev {netdev}", json=True)[0]["address"]
+
+
+def queue_goes_on(netdev):
+    """Holds that the next command is answered."""
+    ksft_eq(set_mac(netdev, 0xEE), "")
+    ksft_eq(address(netdev), "02:00:00:00:01:ee")
+
+
+def a_lost_answer_times_out_and_the_queue_goes_on():
+    pci, netdev = device()
+    old = address(netdev)
+    pci.fault(f"lose_completion {SET_MAC}")
+    log.expect(r"SET_MAC .*no answer in time")
+    ksft_in("timed out", set_mac(netdev, 1))
+    ksft_eq(address(netdev), old)
+    queue_goes_on(netdev)
+
+
+def many_lost_answers_do_not_use_the_queue_up():
+    pci, netdev = device()
+    pci.fault("lose_completion opcode=0x0205 count=40")
+    log.expect(r"QUERY_STATS .*no answer in time")
+    log.allow(r"admin queue reset")
+    # All at once: more than the queue has slots. None of them may hang.
+    script = f"for i in $(seq 40); do ethtool -S {netdev} >/dev/null 2>&1 & done; wait"
+    cmd(["sh", "-c", script], timeout=90)
+    queue_goes_on(netdev)
+
+
+def a_late_answer_is_told_from_the_one_waited_for():
+    pci, netdev = device()
+    pci.fault(f"delay_completion {SET_MAC} param={LATE}")
+    log.expect(r"SET_MAC .*no answer in time")
+    log.expect(r"SET_MAC .*answered too late")
+    ksft_in("timed out", set_mac(netdev, 2))
+    queue_goes_on(netdev)
+    log.wait(r"answered too late")
+    queue_goes_on(netdev)
+
+
+def a_slow_answer_is_waited_for():
+    pci, netdev = device()
+    pci.fault(f"delay_completion {SET_MAC} param=700")
+    ksft_eq(set_mac(netdev, 3), "")
+    ksft_eq(address(netdev), "02:00:00:00:01:03")
+
+
+def a_repeated_answer_is_ignored():
+    pci, netdev = device()
+    pci.fault(f"duplicate_completion {SET_MAC} count=3")
+    log.expect(r"answer repeated or stale, ignored")
+    for last in (4, 5, 6):
+        ksft_eq(set_mac(netdev, last), "")
+    queue_goes_on(netdev)
+
+
+def an_answer_with_a_foreign_tag_is_ignored():
+    pci, netdev = device()
+    pci.fault(f"wrong_tag {SET_MAC} param=0xfff0")
+    log.expect(r"answer to no command, ignored|answer repeated or stale, ignored")
+    log.expect(r"SET_MAC .*no answer in time")
+    ksft_in("timed out", set_mac(netdev, 7))
+    queue_goes_on(netdev)
+
+
+def an_answer_with_a_foreign_opcode_is_ignored():
+    pci, netdev = device()
+    pci.fault(f"wrong_opcode {SET_MAC} param=0x0777")
+    log.expect(r"answer to a command that was SET_MAC, ignored")
+    log.expect(r"SET_MAC .*no answer in time")
+    ksft_in("timed out", set_mac(netdev, 8))
+    queue_goes_on(netdev)
+
+
+def a_refusal_becomes_the_errno_that_says_why():
+    pci, netdev = device()
+    refusals = {1: "not supported", 2: "Invalid argument", 4: "not permitted", 5: "No space left", 8: "Bad address",
+                11: "Input/output error", 0x1234: "Input/output error"}
+    log.expect(r"SET_MAC .*refused")
+    for status, text in refusals.items():
+        pci.fault(f"fail_command {SET_MAC} param={status}")
+        ksft_in(text, set_mac(netdev, 9), f"status {status}")
+        queue_goes_on(netdev)
+
+
+def garbage_as_an_answer_is_survived():
+    pci, netdev = device()
+    log.allow(r"ferrite")
+    for seed in range(1, 6):
+        pci.fault(f"garbage_answer param={seed} count=0")
+        cmd(f"ethtool -S {netdev}", fail=False)
+        cmd(f"ethtool {netdev}", fail=False)
+        cmd(f"devlink dev info pci/{pci}", fail=False)
+        cmd(f"ip link set {netdev} up", fail=False, timeout=60)
+        cmd(f"ip link set {netdev} down", fail=False, timeout=60)
+        pci.clear_faults()
+    queue_goes_on(netdev)
+
+
+def a_lost_interrupt_costs_time_and_nothing_else():
+    pci, netdev = device()
+    pci.fault("lose_interrupt count=2")
+    ksft_eq(set_mac(netdev, 10), "")
+    ksft_eq(set_mac(netdev, 11), "")
+    queue_goes_on(netdev)
+
+
+def a_firmware_that_hangs_is_noticed_and_the_driver_unbinds():
+    pci, netdev = device()
+    pci.fault("hang")
+    log.expect(r"device lost: (heartbeat stopped|device reports a fatal state)")
+    log.allow(r"ferrite")
+    ksft_ne(set_mac(netdev, 12), "")
+    log.wait(r"device lost")
+    # Nobody waits for a timeout any more.
+    ksft_ne(set_mac(netdev, 13), "")
+    pci.unbind()
+    ksft_eq(pci.driver, None)
+    # A new driver resets the device, which mends it.
+    netdev = pci.bind()
+    queue_goes_on(netdev)
+
+
+def a_device_that_vanishes_is_noticed_and_the_driver_unbinds():
+    pci, netdev = device()
+    pci.fault("vanish")
+    log.expect(r"device lost: registers read as all ones")
+    log.allow(r"ferrite")
+    log.wait(r"device lost")
+    ksft_ne(set_mac(netdev, 14), "")
+    pci.unbind()
+    ksft_eq(pci.driver, None)
+
+
+def it_vanishes_under_traffic():
+    left, right = need_dpus(2)
+    defer(left.restore)
+    made = Pair(left.wait_netdev(), right.wait_netdev())
+    log.expect(r"device lost: registers read as all ones")
+    log.allow(r"ferrite")
+    with made.stream():
+        left.fault("vanish")
+        log.wait(r"device lost")
+        left.unbind()
+    ksft_eq(left.driver, None)
+    made.left.leave()
+
+
+def counters_tell_what_happened():
+    pci, netdev = device()
+    files = [path.name for path in pci.debugfs.iterdir()]
+    ksft_true(files, "debugfs has files")
+    before = (pci.debugfs / "admin").read_text(encoding="utf-8")
+    pci.fault(f"duplicate_completion {SET_MAC}")
+    log.expect(r"answer repeated or stale, ignored")
+    ksft_eq(set_mac(netdev, 15), "")
+    wait_for(lambda: log.said("repeated or stale"), "the message")
+    after = (pci.debugfs / "admin").read_text(encoding="utf-8")
+    count = re.compile(r"\bstale\b[ :=]+(\d+)")
+    ksft_gt(int(count.search(after)[1]), int(count.search(before)[1]))
+    ksft_in("repeated or stale", after, "the last failures")
+
+
+def a_wrong_order_is_refused():
+    pci, _netdev = device()
+    for order in ("no_such_fault", "hang opcode", "hang skip=x", "hang opcode=0x10000", ""):
+        try:
+            (pci.debugfs / "fault").write_text(order + "\n", encoding="ascii")
+            ksft_true(False, f"{order!r} was taken")
+        except OSError:
+            pass
+
+
+def statistics_survive_a_lost_answer():
+    pci, netdev = device()
+    pci.fault(f"lose_completion {QUERY_STATS}")
+    log.expect(r"QUERY_STATS .*no answer in time")
+    cmd(f"ethtool -S {netdev}", fail=False, timeout=60)
+    ksft_true(stats(netdev))
+
+
+if __name__ == "__main__":
+    run(a_lost_answer_times_out_and_the_queue_goes_on, many_lost_answers_do_not_use_the_queue_up,
+        a_late_answer_is_told_from_the_one_waited_for, a_slow_answer_is_waited_for, a_repeated_answer_is_ignored,
+        an_answer_with_a_foreign_tag_is_ignored, an_answer_with_a_foreign_opcode_is_ignored,
+        a_refusal_becomes_the_errno_that_says_why, garbage_as_an_answer_is_survived,
+        a_lost_interrupt_costs_time_and_nothing_else, a_firmware_that_hangs_is_noticed_and_the_driver_unbinds,
+        a_device_that_vanishes_is_noticed_and_the_driver_unbinds, it_vanishes_under_traffic,
+        counters_tell_what_happened, a_wrong_order_is_refused, statistics_survive_a_lost_answer)

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A device that lies on the data path: indices, cookies and lengths that cannot be, queues that stop.
+
+The driver trusts none of them with memory: it says what it saw, and unbinds. A fresh driver passes packets again.
+"""
+
+from ferrite import Pair, cmd, defer, ksft_eq, ksft_variants, log, need_dpus, run
+
+# Name, order, and whether a driver can know that it was lied to.
+LIES = [
+    ("rx_cookie_out_of_range", "rx_wrong_cookie param=0xffffffff skip=20 count=5", True),
+    ("rx_cookie_of_another_buffer", "rx_wrong_cookie param=3 skip=20 count=5", False),
+    ("rx_length_out_of_range", "rx_wrong_length param=0xffffffff skip=20 count=5", True),
+    ("rx_length_of_nothing", "rx_wrong_length param=0 skip=20 count=5", True),
+    ("rx_length_beyond_the_buffer", "rx_wrong_length param=65536 skip=20 count=1", True),
+    ("tx_index_far_ahead", "tx_wrong_index param=100000 skip=20 count=1", True),
+    ("tx_index_one_ahead", "tx_wrong_index param=1 skip=20 count=3", False),
+    ("tx_index_behind", "tx_wrong_index param=0xffff0000 skip=20 count=3", True),
+    ("cq_tail_far_ahead", "wrong_cq_tail param=100000 skip=20 count=1", True),
+    ("cq_tail_three_ahead", "wrong_cq_tail param=3 skip=20 count=1", False),
+    ("queue_stops", "stop_queue skip=20 count=1", True),
+]
+
+
+def fresh_pair():
+    left, right = need_dpus(2)
+    return left, Pair(left.wait_netdev(), right.wait_netdev())
+
+
+@ksft_variants(LIES)
+def a_lie_is_survived(_name, order, knowable):
+    left, made = fresh_pair()
+    defer(left.restore)
+    # What the driver says depends on the lie, and on when it is told.
+    (log.expect if knowable else log.allow)(r"ferrite_(net|core) ")
+    made.left.ping(made.right.ipv4)
+    left.fault(order)
+    # Enough packets, each way, for the lie to be told. Whether they come back is not the question.
+    cmd(f"ping -q -c 300 -i 0.002 -W 1 -w 5 -s 1400 {made.right.ipv4}", ns=made.left.ns, fail=False)
+    for side in (made.left, made.right):
+        side.leave()
+    left.unbind()
+    ksft_eq(left.driver, None)
+    left.bind()
+    left, again = fresh_pair()
+    again.left.ping(again.right.ipv4)
+
+
+@ksft_variants(LIES)
+def a_lie_under_load_is_survived(_name, order, _knowable):
+    left, made = fresh_pair()
+    defer(left.restore)
+    log.allow(r"ferrite_(net|core) ")
+    with made.stream():
+        left.fault(order)
+        cmd(f"ping -q -c 100 -i 0.002 -W 1 -w 3 {made.right.ipv4}", ns=made.left.ns, fail=False)
+        left.unbind()
+    for side in (made.left, made.right):
+        side.leave()
+    left.bind()
+    left, again = fresh_pair()
+    again.left.ping(again.right.ipv4)
+
+
+if __name__ == "__main__":
+    run(a_lie_is_survived, a_lie_under_load_is_survived)

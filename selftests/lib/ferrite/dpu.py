@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The DPUs of this guest, as sysfs and debugfs show them."""
+
+from pathlib import Path
+
+from net.lib.py import KsftSkipEx, defer
+
+from .wait import wait_for
+
+VENDOR = 0x1AF4
+DEVICE_PF = 0x10F0
+DEVICE_VF = 0x10F1
+AUXILIARY = Path("/sys/bus/auxiliary/devices")
+DRIVER = Path("/sys/bus/pci/drivers/ferrite_core")
+DEBUGFS = Path("/sys/kernel/debug/ferrite_core")
+
+
+class Pci:
+    """A PCI function of a DPU."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.address = self.path.name
+
+    def __repr__(self):
+        return self.address
+
+    def read(self, attribute):
+        """Returns the text of a sysfs attribute."""
+        return (self.path / attribute).read_text(encoding="ascii").strip()
+
+    def number(self, attribute):
+        """Returns a sysfs attribute that is a number, decimal or 0x."""
+        return int(self.read(attribute), 0)
+
+    def write(self, attribute, text):
+        """Writes a sysfs attribute."""
+        (self.path / attribute).write_text(str(text), encoding="ascii")
+
+    @property
+    def driver(self):
+        """Name of the driver that is bound, or None."""
+        link = self.path / "driver"
+        return link.resolve().name if link.exists() else None
+
+    @property
+    def auxiliary(self):
+        """Auxiliary devices below the function."""
+        return sorted(path for path in self.path.glob("ferrite_core.*") if (path / "subsystem").exists())
+
+    @property
+    def netdev(self):
+        """Name of the network device, or None. One in another network namespace is not seen."""
+        found = [path.name for path in self.path.glob("ferrite_core.eth.*/net/*")]
+        return found[0] if found else None
+
+    def wait_netdev(self):
+        """Waits for the network device and returns its name."""
+        return wait_for(lambda: self.netdev, f"the network device of {self}")
+
+    def unbind(self):
+        """Takes the driver away; returns when it is gone."""
+        (DRIVER / "unbind").write_text(self.address, encoding="ascii")
+
+    def bind(self):
+        """Gives the driver the function and waits for its network device, whose name it returns."""
+        (DRIVER / "bind").write_text(self.address, encoding="ascii")
+        return self.wait_netdev()
+
+    def restore(self):
+        """Makes sure that the driver is bound and healthy, whatever happened before. For defer()."""
+        if self.driver:
+            self.unbind()
+        self.bind()
+
+    @property
+    def vfs(self):
+        """Its virtual functions, by index."""
+        links = sorted(self.path.glob("virtfn*"), key=lambda path: int(path.name.removeprefix("virtfn")))
+        return [Pci(link.resolve()) for link in links]
+
+    @property
+    def debugfs(self):
+        """Directory of the function in debugfs."""
+        return DEBUGFS / self.address
+
+    def counters(self, name):
+        """Returns a debugfs file of `name value` lines as a dictionary."""
+        text = (self.debugfs / name).read_text(encoding="utf-8")
+        pairs = [line.replace(":", " ").split() for line in text.splitlines()]
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+    def fault(self, order):
+        """Arms a fault, `lose_completion opcode=0x202 count=1`; the end of the test disarms all."""
+        file = self.debugfs / "fault"
+        if not file.exists():
+            raise KsftSkipEx("the device has no faults to inject (DPU_OPTS=faults=on)")
+        defer(self.clear_faults)
+        file.write_text(order + "\n", encoding="ascii")
+
+    def clear_faults(self):
+        """Disarms all faults, if the driver is still there to do so."""
+        file = self.debugfs / "fault"
+        if file.exists():
+            file.write_text("clear\n", encoding="ascii")
+
+
+def dpus():
+    """Returns the physical functions of all DPUs, by address; skips the test when there is none."""
+    found = [Pci(path) for path in sorted(Path("/sys/bus/pci/devices").iterdir())]
+    found = [pci for pci in found if (pci.number("vendor"), pci.number("device")) == (VENDOR, DEVICE_PF)]
+    if not found:
+        raise KsftSkipEx("this guest has no DPU")
+    return found
+
+
+def need_dpus(count):
+    """Returns the first DPUs; skips the test when there are fewer."""
+    found = dpus()
+    if len(found) < count:
+        raise KsftSkipEx(f"needs {count} DPUs (NUM_DPU={count}) and this guest has {len(found)}")
+    return found[:count]

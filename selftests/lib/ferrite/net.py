@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Network namespaces with a DPU's network device in each, to pass packets between."""
+
+import json
+import re
+
+from net.lib.py import KsftFailEx, bkg, cmd, defer, ethtool, ip, rand_port, wait_port_listen
+
+from .wait import wait_for
+
+IPERF_GRACE = 40
+
+
+class Side:
+    """A network device in a namespace of its own."""
+
+    def __init__(self, name, netdev, number):
+        self.ns = name
+        self.netdev = netdev
+        self.ipv4 = f"192.0.2.{number}"
+        self.ipv6 = f"2001:db8::{number}"
+        ip(f"netns add {name}")
+        self.left = False
+        defer(self.leave)
+        ip(f"link set {netdev} netns {name}")
+        ip("link set lo up", ns=name)
+        ip(f"address add {self.ipv4}/24 dev {netdev}", ns=name)
+        ip(f"address add {self.ipv6}/64 dev {netdev} nodad", ns=name)
+
+    def __str__(self):
+        return self.ns
+
+    def leave(self):
+        """Gives the device back, if it is still there, and removes the namespace."""
+        if self.left:
+            return
+        self.left = True
+        # A namespace that goes away gives its device back only some time later: be quicker.
+        cmd(f"ip -n {self.ns} link set {self.netdev} netns 1", fail=False)
+        ip(f"netns del {self.ns}")
+
+    def up(self, mtu=None):
+        """Opens the device and waits for its carrier."""
+        ip(f"link set {self.netdev} up" + (f" mtu {mtu}" if mtu else ""), ns=self.ns)
+        self.wait_up()
+
+    def down(self):
+        """Closes the device."""
+        ip(f"link set {self.netdev} down", ns=self.ns)
+
+    def link(self):
+        """Returns what `ip -s link` says of the device."""
+        return ip(f"-s -s link show dev {self.netdev}", json=True, ns=self.ns)[0]
+
+    def wait_up(self):
+        """Waits until the device has a carrier."""
+        wait_for(lambda: self.link()["operstate"] == "UP", f"{self.netdev} to be up")
+
+    def ethtool(self, arguments, **kwargs):
+        """Runs ethtool in the namespace."""
+        return ethtool(arguments, ns=self.ns, **kwargs)
+
+    def stats(self):
+        """Returns the counters of `ethtool -S`."""
+        return stats(self.netdev, self.ns)
+
+    def ping(self, address, count=5, size=56, options=""):
+        """Pings and fails unless every packet comes back."""
+        done = cmd(f"ping -n -q -c {count} -i 0.02 -w 30 -s {size} {options} {address}", ns=self.ns, timeout=60,
+                   fail=False)
+        if not re.search(rf"\b{count} packets transmitted, {count} received, 0% packet loss", done.stdout):
+            raise KsftFailEx(f"ping {address} from {self}:\n{done.stdout}{done.stderr}")
+
+
+class Pair:
+    """Two network devices that reach each other, each in a namespace, up and with addresses."""
+
+    def __init__(self, left, right, mtu=None):
+        self.left = Side("left", left, 1)
+        self.right = Side("right", right, 2)
+        for side in (self.left, self.right):
+            side.up(mtu)
+
+    def iperf(self, options="", seconds=2, reverse=False):
+        """Runs iperf3 from left to right; returns its report. Fails when it reports an error."""
+        port = rand_port()
+        with bkg(f"iperf3 --server --one-off --port {port}", ns=self.right.ns, exit_wait=True):
+            wait_port_listen(port, ns=self.right.ns)
+            client = cmd(f"iperf3 --client {self.right.ipv4} --port {port} --time {seconds} --json {options}"
+                         + (" --reverse" if reverse else ""), ns=self.left.ns, timeout=seconds + IPERF_GRACE,
+                         fail=False)
+        report = json.loads(client.stdout)
+        if "error" in report or client.ret:
+            raise KsftFailEx(f"iperf3 {options}: {report.get('error')} {client.stderr}")
+        return report
+
+    def stream(self):
+        """Starts a TCP stream in both directions that lasts until the returned context is left. Its peer may vanish."""
+        return Stream(self)
+
+
+class Stream:
+    """Traffic in the background."""
+
+    def __init__(self, pair):
+        self.pair = pair
+        self.port = rand_port()
+        self.server = self.client = None
+
+    def __enter__(self):
+        self.server = bkg(f"iperf3 --server --one-off --port {self.port}", ns=self.pair.right.ns)
+        wait_port_listen(self.port, ns=self.pair.right.ns)
+        before = self.pair.right.link()["stats64"]["rx"]["packets"]
+        self.client = bkg(f"iperf3 --client {self.pair.right.ipv4} --port {self.port} --time 600 --bidir",
+                          ns=self.pair.left.ns)
+        wait_for(lambda: self.pair.right.link()["stats64"]["rx"]["packets"] > before + 100, "traffic")
+        return self
+
+    def __exit__(self, *_error):
+        for process in (self.client, self.server):
+            if process is not None:
+                process.process(terminate=True, fail=False)
+
+
+def stats(netdev, ns=None):
+    """Returns the counters of `ethtool -S`."""
+    text = ethtool(f"-S {netdev}", ns=ns).stdout
+    pairs = [line.split(":", 1) for line in text.splitlines()[1:] if ":" in line]
+    return {name.strip(): int(value) for name, value in pairs}
