@@ -32,7 +32,7 @@ as_root() {
 }
 
 # lock NAME: holds the named lock until this process and its children are gone. Taking it twice is fine.
-declare -A held_locks=()
+declare -gA held_locks=()
 lock() {
     local fd
     [ -z "${held_locks[$1]-}" ] || return 0
