@@ -12,7 +12,7 @@ DEVICE_PF = 0x10F0
 DEVICE_VF = 0x10F1
 AUXILIARY = Path("/sys/bus/auxiliary/devices")
 DRIVER = Path("/sys/bus/pci/drivers/ferrite_core")
-DEBUGFS = Path("/sys/kernel/debug/ferrite_core")
+DEBUGFS = Path("/sys/kernel/debug")
 
 
 class Pci:
@@ -82,13 +82,17 @@ class Pci:
     @property
     def debugfs(self):
         """Directory of the function in debugfs."""
-        return DEBUGFS / self.address
+        return DEBUGFS / f"ferrite_core-{self.address}"
 
     def counters(self, name):
-        """Returns a debugfs file of `name value` lines as a dictionary."""
+        """Returns the numbers of a debugfs file with `name: value` lines."""
         text = (self.debugfs / name).read_text(encoding="utf-8")
-        pairs = [line.replace(":", " ").split() for line in text.splitlines()]
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+        pairs = [line.split(": ", 1) for line in text.splitlines() if ": " in line]
+        return {name: int(value) for name, value in pairs if value.isdigit()}
+
+    def set_admin_timeout(self, milliseconds):
+        """Sets how long the driver waits for an answer, until it is bound anew."""
+        (self.debugfs / "admin_timeout_ms").write_text(f"{milliseconds}\n", encoding="ascii")
 
     def fault(self, order):
         """Arms a fault, `lose_completion opcode=0x202 count=1`; the end of the test disarms all."""
