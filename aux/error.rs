@@ -63,3 +63,21 @@ impl From<CmdError> for Error {
         }
     }
 }
+
+#[kunit_tests(ferrite_aux_error)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_but_ok_has_an_errno() {
+        let errno = |error: CmdError| Error::from(error).to_errno();
+        assert_eq!(errno(CmdError::Timeout), -110);
+        assert_eq!(errno(CmdError::Gone), -19);
+        assert_eq!(errno(CmdError::Memory), -12);
+        assert_eq!(errno(CmdError::Status(Status::NOT_SUPPORTED)), -95);
+        assert_eq!(errno(CmdError::Status(Status::INVALID_FIELD)), -22);
+        assert_eq!(errno(CmdError::Status(Status::NO_RESOURCE)), -28);
+        assert_eq!(errno(CmdError::Status(Status::INTERNAL)), -5);
+        assert_eq!(errno(CmdError::Status(Status(0xffff))), -5);
+    }
+}

@@ -82,3 +82,38 @@ impl Drop for Subscription {
             .retain(|entry| entry.key != self.key);
     }
 }
+
+#[kunit_tests(ferrite_aux_event)]
+mod tests {
+    use super::*;
+    use kernel::sync::atomic::{
+        Atomic,
+        Relaxed, //
+    };
+
+    struct Count(Atomic<u32>);
+
+    impl EventHandler for Count {
+        fn event(&self, _event: &Event) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn events_reach_who_is_subscribed() -> Result {
+        let subscribers = Arc::pin_init(Subscribers::new(), GFP_KERNEL)?;
+        let first = Arc::new(Count(Atomic::new(0)), GFP_KERNEL)?;
+        let second = Arc::new(Count(Atomic::new(0)), GFP_KERNEL)?;
+        let event = Event::default();
+
+        subscribers.deliver(&event);
+        let subscription = subscribers.clone().add(first.clone())?;
+        let _other = subscribers.clone().add(second.clone())?;
+        subscribers.deliver(&event);
+        drop(subscription);
+        subscribers.deliver(&event);
+        assert_eq!(first.0.load(Relaxed), 1);
+        assert_eq!(second.0.load(Relaxed), 2);
+        Ok(())
+    }
+}

@@ -5,10 +5,7 @@
 //! A type that both know is two types: cast pointers. Where `kernel::bindings` has a function, use
 //! that one.
 
-#![allow(
-    unknown_lints,
-    unnecessary_transmutes
-)]
+#![allow(unknown_lints, unnecessary_transmutes)]
 #![allow(
     clippy::all,
     clippy::undocumented_unsafe_blocks,

@@ -66,3 +66,35 @@ impl Completion {
         unsafe { bindings::try_wait_for_completion(self.inner.get()) }
     }
 }
+
+#[kunit_tests(ferrite_completion)]
+mod tests {
+    use super::*;
+    use kernel::sync::Arc;
+
+    #[test]
+    fn nobody_passes_without_completion() -> Result {
+        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        assert!(!done.try_wait());
+        assert!(!done.wait_timeout(1));
+        Ok(())
+    }
+
+    #[test]
+    fn one_completion_lets_one_pass() -> Result {
+        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        done.complete();
+        assert!(done.wait_timeout(1));
+        assert!(!done.try_wait());
+        Ok(())
+    }
+
+    #[test]
+    fn completion_for_all_lasts() -> Result {
+        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        done.complete_all();
+        assert!(done.wait_timeout(1));
+        assert!(done.wait_timeout(1));
+        Ok(())
+    }
+}

@@ -69,14 +69,18 @@ impl<T: Ops> Table<T> {
         unsafe { &**bindings::devlink_priv(devlink).cast::<*const T>() }
     }
 
+    /// # Safety
+    ///
+    /// `devlink` is as for [`Table::data`]; `req` is being answered and `extack` is null or valid,
+    /// both until this returns.
     unsafe extern "C" fn info_get(
         devlink: *mut bindings::devlink,
         req: *mut bindings::devlink_info_req,
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
-        // SAFETY: devlink calls this for an instance with this table, and holds a reference to it.
+        // SAFETY: by the requirements of this function.
         let data = unsafe { Self::data(devlink) };
-        // SAFETY: both are valid until this returns.
+        // SAFETY: by the requirements of this function.
         let (mut info, mut extack) = unsafe { (Info::from_raw(req), ExtAck::from_raw(extack)) };
         from_result(|| data.info_get(&mut info, &mut extack).map(|()| 0))
     }

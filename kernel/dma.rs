@@ -106,7 +106,11 @@ impl<T: Entry> Ring<T> {
             // SAFETY: `entry` is valid for reads of `T::WORDS` words; volatile because the device
             // may write at the same time. `words` is valid for writes of as many bytes, aligned or
             // not.
-            unsafe { words.add(word).write_unaligned(entry.add(word).read_volatile()) };
+            unsafe {
+                words
+                    .add(word)
+                    .write_unaligned(entry.add(word).read_volatile())
+            };
         }
         // SAFETY: all bytes were written, and `T: FromBytes` takes any.
         unsafe { copy.assume_init() }
@@ -122,7 +126,11 @@ impl<T: Entry> Ring<T> {
             // SAFETY: `words` is valid for reads of `T::WORDS` words, aligned or not; they are all
             // initialized because `T: IntoBytes`. `entry` is valid for writes of as many; volatile
             // because the device may read at the same time.
-            unsafe { entry.add(word).write_volatile(words.add(word).read_unaligned()) };
+            unsafe {
+                entry
+                    .add(word)
+                    .write_volatile(words.add(word).read_unaligned())
+            };
         }
     }
 
@@ -217,6 +225,58 @@ impl Buffer {
             // SAFETY: `from` is valid for as many bytes; volatile because of the device.
             *byte = unsafe { from.add(i).read_volatile() };
         }
+        Ok(())
+    }
+}
+
+#[kunit_tests(ferrite_dma)]
+mod tests {
+    use super::*;
+    use crate::testing::TestDevice;
+
+    type Pair = [u64; 2];
+
+    #[test]
+    fn indices_wrap_at_the_end_of_the_ring() -> Result {
+        let device = TestDevice::new(c"ferrite-dma")?;
+        let ring = Ring::<Pair>::new(device.device(), 4)?;
+        ring.write(u32::MAX, &[1, 2]);
+        assert_eq!(ring.read(3), [1, 2]);
+        assert_eq!(ring.read(7), [1, 2]);
+        assert_eq!(ring.read(0), [0, 0]);
+        assert_eq!(ring.dma_address() % 4096, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn words_are_little_endian() -> Result {
+        let device = TestDevice::new(c"ferrite-dma")?;
+        let ring = Ring::<[u8; 8]>::new(device.device(), 1)?;
+        ring.store32::<4>(0, 0x0403_0201);
+        assert_eq!(ring.read(0), [0, 0, 0, 0, 1, 2, 3, 4]);
+        assert_eq!(ring.load32::<4>(0), 0x0403_0201);
+        Ok(())
+    }
+
+    #[test]
+    fn odd_number_of_entries_is_refused() -> Result {
+        let device = TestDevice::new(c"ferrite-dma")?;
+        assert!(Ring::<Pair>::new(device.device(), 0).is_err());
+        assert!(Ring::<Pair>::new(device.device(), 3).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn bytes_past_the_end_are_refused() -> Result {
+        let device = TestDevice::new(c"ferrite-dma")?;
+        let buffer = Buffer::new(device.device(), 8)?;
+        buffer.write(4, &[1, 2, 3, 4])?;
+        assert!(buffer.write(5, &[1, 2, 3, 4]).is_err());
+        assert!(buffer.write(usize::MAX, &[1, 2]).is_err());
+        let mut bytes = [0xff; 6];
+        buffer.read(2, &mut bytes)?;
+        assert_eq!(bytes, [0, 0, 1, 2, 3, 4]);
+        assert!(buffer.read(3, &mut bytes).is_err());
         Ok(())
     }
 }

@@ -154,3 +154,76 @@ impl<T: ?Sized> Drop for Inside<'_, T> {
         }
     }
 }
+
+#[kunit_tests(ferrite_gate)]
+mod tests {
+    use super::*;
+    use crate::testing::TestDevice;
+    use kernel::sync::atomic::{
+        Atomic,
+        Relaxed, //
+    };
+
+    /// How long a test waits for what must not happen, and for what must, in milliseconds.
+    const SHORT: u32 = 20;
+    const LONG: u32 = 10_000;
+
+    struct Value(Arc<Atomic<u32>>);
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn drops() -> Result<Arc<Atomic<u32>>> {
+        Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn closed_gate_lets_nobody_in() -> Result {
+        let device = TestDevice::new(c"ferrite-gate")?;
+        let drops = drops()?;
+        let value = Arc::new(Value(drops.clone()), GFP_KERNEL)?;
+        let gate = Gate::new(device.device(), value)?;
+        assert!(gate.enter().is_some());
+        gate.close();
+        assert!(gate.enter().is_none());
+        assert_eq!(drops.load(Relaxed), 1);
+        gate.close();
+        Ok(())
+    }
+
+    #[test]
+    fn unbinding_closes_the_gate() -> Result {
+        let device = TestDevice::new(c"ferrite-gate")?;
+        let drops = drops()?;
+        let value = Arc::new(Value(drops.clone()), GFP_KERNEL)?;
+        let gate = Gate::new(device.device(), value)?;
+        drop(device);
+        assert!(gate.enter().is_none());
+        assert_eq!(drops.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn closing_waits_until_nobody_is_inside() -> Result {
+        let device = TestDevice::new(c"ferrite-gate")?;
+        let value = Arc::new(Value(drops()?), GFP_KERNEL)?;
+        let gate = Arc::new(Gate::new(device.device(), value)?, GFP_KERNEL)?;
+        let closed = Arc::pin_init(crate::completion::Completion::new(), GFP_KERNEL)?;
+
+        let inside = gate.enter().ok_or(EINVAL)?;
+        let (closer, signal) = (gate.clone(), closed.clone());
+        crate::work::queue().try_spawn(GFP_KERNEL, move || {
+            closer.close();
+            drop(closer);
+            signal.complete();
+        })?;
+        assert!(!closed.wait_timeout(SHORT));
+        assert_eq!(inside.0.load(Relaxed), 0);
+        drop(inside);
+        assert!(closed.wait_timeout(LONG));
+        Ok(())
+    }
+}

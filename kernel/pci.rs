@@ -102,10 +102,7 @@ pub trait Driver: pci::Driver {
     }
 
     /// The device may be used again.
-    fn resume<'bound>(
-        pdev: &'bound pci::Device<Core<'_>>,
-        data: Pin<&'bound Self::Data<'bound>>,
-    ) {
+    fn resume<'bound>(pdev: &'bound pci::Device<Core<'_>>, data: Pin<&'bound Self::Data<'bound>>) {
         let _ = (pdev, data);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
@@ -220,10 +217,7 @@ impl<T: Driver> Adapter<T> {
     };
     const ERROR_HANDLERS_REF: &'static bindings::pci_error_handlers = &Self::ERROR_HANDLERS;
 
-    extern "C" fn probe(
-        pdev: *mut bindings::pci_dev,
-        id: *const bindings::pci_device_id,
-    ) -> c_int {
+    extern "C" fn probe(pdev: *mut bindings::pci_dev, id: *const bindings::pci_device_id) -> c_int {
         from_result(|| {
             // SAFETY: no driver uses the device yet, so that nobody does DMA with another mask.
             to_result(unsafe {
@@ -259,10 +253,7 @@ impl<T: Driver> Adapter<T> {
     /// unbound.
     unsafe fn bound<'a>(
         pdev: *mut bindings::pci_dev,
-    ) -> (
-        &'a pci::Device<CoreInternal<'a>>,
-        Pin<&'a T::Data<'a>>,
-    ) {
+    ) -> (&'a pci::Device<CoreInternal<'a>>, Pin<&'a T::Data<'a>>) {
         // SAFETY: by the requirements of this function.
         let pdev = unsafe { &*pdev.cast::<pci::Device<CoreInternal<'_>>>() };
         // SAFETY: `probe` stored a `T::Data`, and it stays until the device is unbound.

@@ -41,14 +41,16 @@ use kernel::{
         Mutex, //
     },
     workqueue::{
-        self,
         Work,
         WorkItem, //
     },
 };
 use kernel_ext::{
     dma,
-    work::cancel_sync, //
+    work::{
+        self,
+        cancel_sync, //
+    },
 };
 
 use crate::{
@@ -121,7 +123,7 @@ impl EventQueue {
     /// answers.
     pub(crate) fn kick(self: &Arc<Self>) {
         // If it is queued already, it will find what there is.
-        let _ = workqueue::system().enqueue(self.clone());
+        let _ = work::queue().enqueue(self.clone());
     }
 
     /// Returns depth, head, and counters.

@@ -18,12 +18,14 @@ use kernel::{
         Msecs, //
     },
     workqueue::{
-        self,
         DelayedWork,
         WorkItem, //
     },
 };
-use kernel_ext::work::cancel_delayed_sync;
+use kernel_ext::work::{
+    self,
+    cancel_delayed_sync, //
+};
 
 use crate::adminq::AdminQueue;
 
@@ -44,7 +46,7 @@ impl_has_delayed_work! {
 
 impl Watch {
     fn enqueue(self: Arc<Self>) {
-        let _ = workqueue::system().enqueue_delayed(self, msecs_to_jiffies(INTERVAL));
+        let _ = work::queue().enqueue_delayed(self, msecs_to_jiffies(INTERVAL));
     }
 }
 

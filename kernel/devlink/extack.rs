@@ -10,6 +10,7 @@ use core::{
     },
     marker::PhantomData, //
 };
+use kernel::prelude::*;
 
 /// The extended acknowledgement of a netlink request.
 ///
@@ -67,6 +68,38 @@ impl Write for Line<'_> {
             self.buffer[self.len] = byte as kernel::ffi::c_char;
             self.len += 1;
         }
+        Ok(())
+    }
+}
+
+#[kunit_tests(ferrite_extack)]
+mod tests {
+    use super::*;
+    use kernel::str::CStrExt;
+
+    #[test]
+    fn text_that_does_not_fit_is_cut() -> Result {
+        let mut raw = KBox::new(pin_init::zeroed::<bindings::netlink_ext_ack>(), GFP_KERNEL)?;
+        let room = raw._msg_buf.len() - 1;
+        // SAFETY: `raw` is valid for as long as the `ExtAck`.
+        let mut extack = unsafe { ExtAck::from_raw(&mut *raw) };
+        extack.set(format_args!("{:0>1$}", 7, 300));
+        // SAFETY: `set` terminated the text in `raw._msg_buf`.
+        let text = unsafe { CStr::from_char_ptr(raw._msg) };
+        assert_eq!(text.count_bytes(), room);
+        Ok(())
+    }
+
+    #[test]
+    fn text_is_set_anew() -> Result {
+        let mut raw = KBox::new(pin_init::zeroed::<bindings::netlink_ext_ack>(), GFP_KERNEL)?;
+        // SAFETY: `raw` is valid for as long as the `ExtAck`.
+        let mut extack = unsafe { ExtAck::from_raw(&mut *raw) };
+        extack.set(format_args!("a long text"));
+        extack.set(format_args!("short {}", 1));
+        // SAFETY: `set` terminated the text in `raw._msg_buf`.
+        let text = unsafe { CStr::from_char_ptr(raw._msg) };
+        assert_eq!(text.to_bytes(), b"short 1");
         Ok(())
     }
 }

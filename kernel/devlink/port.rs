@@ -45,7 +45,6 @@ unsafe impl Sync for Port {}
 impl Port {
     /// Returns the C port, for a net device that is about to be registered and holds an `Arc` of
     /// this.
-    #[expect(dead_code, reason = "for net devices")]
     pub(crate) fn as_raw(&self) -> *mut bindings::devlink_port {
         self.port.get()
     }
@@ -78,7 +77,7 @@ impl Locked<'_> {
             }
         }
         // SAFETY: the port is zeroed and nobody else's, the attributes are copied.
-        unsafe { bindings::devlink_port_attrs_set(port.port.get(), &mut attrs) };
+        unsafe { bindings::devlink_port_attrs_set(port.port.get(), &attrs) };
 
         // SAFETY: the lock of the instance is held, which `port` keeps alive. The operations live
         // for ever. The port is unregistered before it is freed, by `PortRegistration`.
