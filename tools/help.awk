@@ -11,6 +11,7 @@ END {
     print "  DPU_OPTS=a=b,c=d   more properties for each DPU, such as faults=on"
     print "  SMP=2 MEM=2G       processors and memory"
     print "  IOMMU=on|off       the machine's IOMMU (default on)"
+    print "  KERNEL=guest|debug which kernel: debug has KASAN, lockdep, kmemleak (default guest)"
     print "  LOAD=yes|no        whether the modules are loaded (default yes)"
     print "  APPEND='words'     more of the kernel's command line"
     print "  QEMU_EXTRA='args'  more arguments for QEMU"
