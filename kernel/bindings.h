@@ -5,8 +5,22 @@
  * wanted a second time.
  */
 
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/net.h>
+#include <linux/netdev_features.h>
+#include <linux/netdevice.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/skbuff.h>
 #include <net/devlink.h>
+#include <net/netdev_queues.h>
+#include <net/page_pool/types.h>
 #include <uapi/linux/devlink.h>
+#include <uapi/linux/ethtool.h>
+#include <uapi/linux/if.h>
+#include <uapi/linux/if_link.h>
+#include <uapi/linux/netdev.h>
 
 #include "devlink_helpers.h"
+#include "netdev_helpers.h"

@@ -19,13 +19,13 @@ pub mod irq;
 pub mod napi;
 pub mod netdev;
 mod netdev_ops;
-pub mod netdev_queue;
-pub mod netdev_rtnl;
-pub mod netdev_types;
+mod netdev_queue;
+mod netdev_rtnl;
+mod netdev_types;
 pub mod page_pool;
 pub mod pci;
 pub mod skb;
-pub mod skb_flight;
+mod skb_flight;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
 pub mod work;

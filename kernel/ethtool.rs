@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What users see and set with ethtool.
+//!
+//! All operations are called under the RTNL, in process context.
+//!
+//! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
+
+use crate::{
+    bindings,
+    devlink::ExtAck,
+    netdev::{
+        self,
+        Device, //
+    },
+    netdev_rtnl::Rtnl, //
+};
+use core::{
+    fmt::{
+        self,
+        Write, //
+    },
+    marker::PhantomData, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// What a driver does for ethtool.
+#[vtable]
+pub trait Operations: netdev::Operations {
+    /// Tells of driver and firmware.
+    fn drvinfo(device: &Device<Self>, info: &mut DrvInfo<'_>) {
+        let _ = (device, info);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns how many counters [`Operations::statistics`] has.
+    fn statistics_count(device: &Device<Self>) -> usize {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells names and values of the counters, in an order that does not change.
+    fn statistics(device: &Device<Self>, statistics: &mut dyn Statistics) {
+        let _ = (device, statistics);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the depths of the rings.
+    fn rings(device: &Device<Self>) -> Rings {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the depths of the rings, each of which is at most the maximum.
+    fn set_rings(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        rx: u32,
+        tx: u32,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let _ = (device, rtnl, rx, tx, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the number of queue pairs in use, and its maximum.
+    fn channels(device: &Device<Self>) -> (u16, u16) {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the number of queue pairs in use, from 1 to the maximum.
+    fn set_channels(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        count: u16,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let _ = (device, rtnl, count, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the speed of the link in Mbit/s, if there is one.
+    fn link_speed(device: &Device<Self>) -> Option<u32> {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the least time between two interrupts of a queue pair in microseconds.
+    fn coalesce(device: &Device<Self>) -> u32 {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the least time between two interrupts of a queue pair in microseconds.
+    fn set_coalesce(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        usecs: u32,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let _ = (device, rtnl, usecs, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns the number of entries of the indirection table and of bytes of the key of receive
+    /// side scaling.
+    fn rss_size(device: &Device<Self>) -> (u32, u32) {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Fills in the indirection table and the key, either of which may be empty.
+    fn rss(device: &Device<Self>, table: &mut [u32], key: &mut [u8]) {
+        let _ = (device, table, key);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the indirection table and the key, or those of them that are there. A table names
+    /// queues that are in use.
+    fn set_rss(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        table: Option<&[u32]>,
+        key: Option<&[u8]>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let _ = (device, rtnl, table, key, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// Depths of the rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rings {
+    /// Depth of receive rings.
+    pub rx: u32,
+    /// Depth of transmit rings.
+    pub tx: u32,
+    /// Largest depth of either.
+    pub max: u32,
+}
+
+/// Takes the counters of a driver.
+pub trait Statistics {
+    /// Takes one.
+    fn put(&mut self, name: fmt::Arguments<'_>, value: u64);
+}
+
+/// What is returned for what the driver does not know.
+// CAST: errno values are small.
+const NOT_SUPPORTED: c_int = -(kernel::bindings::EOPNOTSUPP as c_int);
+
+/// The hash function for receive side scaling.
+const TOEPLITZ: u8 = 1 << bindings::ETH_RSS_HASH_TOP_BIT;
+
+/// Length of the name of a counter, and of most other texts.
+const TEXT: usize = bindings::ETH_GSTRING_LEN as usize;
+
+/// Copies text to a C string, cutting off what does not fit.
+fn copy_text(to: &mut [c_char], text: fmt::Arguments<'_>) {
+    struct Line<'a>(&'a mut [c_char], usize);
+    impl Write for Line<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for byte in text.bytes() {
+                if self.1 + 1 >= self.0.len() {
+                    return Err(fmt::Error);
+                }
+                self.0[self.1] = byte as c_char;
+                self.1 += 1;
+            }
+            Ok(())
+        }
+    }
+    to.fill(0);
+    // What does not fit is cut off, which is no error.
+    let _ = Line(to, 0).write_fmt(text);
+}
+
+/// Names of counters, one after the other in memory of the core's.
+struct Names<'a>(core::slice::ChunksExactMut<'a, c_char>);
+
+impl Statistics for Names<'_> {
+    fn put(&mut self, name: fmt::Arguments<'_>, _value: u64) {
+        if let Some(to) = self.0.next() {
+            copy_text(to, name);
+        }
+    }
+}
+
+/// Values of counters.
+struct Values<'a>(core::slice::IterMut<'a, u64>);
+
+impl Statistics for Values<'_> {
+    fn put(&mut self, _name: fmt::Arguments<'_>, value: u64) {
+        if let Some(to) = self.0.next() {
+            *to = value;
+        }
+    }
+}
+
+/// What is told of driver and firmware.
+pub struct DrvInfo<'a>(&'a mut bindings::ethtool_drvinfo);
+
+impl DrvInfo<'_> {
+    /// Sets the name of the driver.
+    pub fn driver(&mut self, name: fmt::Arguments<'_>) -> &mut Self {
+        copy_text(&mut self.0.driver, name);
+        self
+    }
+
+    /// Sets the version of the firmware.
+    pub fn firmware(&mut self, version: fmt::Arguments<'_>) -> &mut Self {
+        copy_text(&mut self.0.fw_version, version);
+        self
+    }
+}
+
+/// The C table of the operations of a `T`.
+///
+/// All functions here are called by ethtool's core only, with devices that have this table, so that
+/// a [`Builder`](netdev::Builder) of `T` made them; they exist until the functions return, as do
+/// the other arguments, and the RTNL is held, as the devices have no instance lock of their own.
+pub(crate) struct Table<T: Operations>(PhantomData<T>);
+
+macro_rules! optional {
+    ($has:ident, $function:ident) => {
+        if T::$has {
+            Some(Self::$function)
+        } else {
+            None
+        }
+    };
+}
+
+impl<T: Operations> Table<T> {
+    const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
+        supported_coalesce_params: if T::HAS_SET_COALESCE {
+            bindings::ferrite_ethtool_FERRITE_ETHTOOL_COALESCE_USECS
+        } else {
+            0
+        },
+        get_drvinfo: optional!(HAS_DRVINFO, drvinfo),
+        get_link: Some(bindings::ethtool_op_get_link),
+        get_ts_info: Some(bindings::ethtool_op_get_ts_info),
+        get_strings: optional!(HAS_STATISTICS, strings),
+        get_sset_count: optional!(HAS_STATISTICS, sset_count),
+        get_ethtool_stats: optional!(HAS_STATISTICS, statistics),
+        get_ringparam: optional!(HAS_RINGS, rings),
+        set_ringparam: optional!(HAS_SET_RINGS, set_rings),
+        get_channels: optional!(HAS_CHANNELS, channels),
+        set_channels: optional!(HAS_SET_CHANNELS, set_channels),
+        get_rx_ring_count: optional!(HAS_CHANNELS, rx_ring_count),
+        get_link_ksettings: optional!(HAS_LINK_SPEED, link_ksettings),
+        get_coalesce: optional!(HAS_COALESCE, coalesce),
+        set_coalesce: optional!(HAS_SET_COALESCE, set_coalesce),
+        get_rxfh_key_size: optional!(HAS_RSS, rss_key_size),
+        get_rxfh_indir_size: optional!(HAS_RSS, rss_table_size),
+        get_rxfh: optional!(HAS_RSS, rss),
+        set_rxfh: optional!(HAS_SET_RSS, set_rss),
+        ..pin_init::zeroed()
+    };
+    pub(crate) const OPS_REF: &'static bindings::ethtool_ops = &Self::OPS;
+
+    unsafe extern "C" fn drvinfo(
+        device: *mut bindings::net_device,
+        info: *mut bindings::ethtool_drvinfo,
+    ) {
+        // SAFETY: see `Table`.
+        let (device, info) = unsafe { (Device::<T>::from_raw(device), &mut *info) };
+        T::drvinfo(device, &mut DrvInfo(info));
+    }
+
+    unsafe extern "C" fn sset_count(device: *mut bindings::net_device, set: c_int) -> c_int {
+        if set as u32 != bindings::ethtool_stringset_ETH_SS_STATS {
+            return NOT_SUPPORTED;
+        }
+        // SAFETY: see `Table`.
+        let device = unsafe { Device::<T>::from_raw(device) };
+        T::statistics_count(device) as c_int
+    }
+
+    unsafe extern "C" fn strings(device: *mut bindings::net_device, set: u32, to: *mut u8) {
+        if set != bindings::ethtool_stringset_ETH_SS_STATS {
+            return;
+        }
+        // SAFETY: see `Table`. The core has room for as many names as `sset_count` told, with the
+        // RTNL held throughout.
+        let (device, to) = unsafe {
+            let device = Device::<T>::from_raw(device);
+            let len = T::statistics_count(device) * TEXT;
+            (device, core::slice::from_raw_parts_mut(to.cast(), len))
+        };
+        T::statistics(device, &mut Names(to.chunks_exact_mut(TEXT)));
+    }
+
+    unsafe extern "C" fn statistics(
+        device: *mut bindings::net_device,
+        _stats: *mut bindings::ethtool_stats,
+        to: *mut u64,
+    ) {
+        // SAFETY: see `Table`. The core has room for as many values as `sset_count` told, with the
+        // RTNL held throughout.
+        let (device, to) = unsafe {
+            let device = Device::<T>::from_raw(device);
+            let len = T::statistics_count(device);
+            (device, core::slice::from_raw_parts_mut(to, len))
+        };
+        T::statistics(device, &mut Values(to.iter_mut()));
+    }
+
+    unsafe extern "C" fn rings(
+        device: *mut bindings::net_device,
+        ring: *mut bindings::ethtool_ringparam,
+        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) {
+        // SAFETY: see `Table`.
+        let (device, ring) = unsafe { (Device::<T>::from_raw(device), &mut *ring) };
+        let rings = T::rings(device);
+        ring.rx_max_pending = rings.max;
+        ring.tx_max_pending = rings.max;
+        ring.rx_pending = rings.rx;
+        ring.tx_pending = rings.tx;
+    }
+
+    unsafe extern "C" fn set_rings(
+        device: *mut bindings::net_device,
+        ring: *mut bindings::ethtool_ringparam,
+        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, rtnl, ring, mut extack) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                Rtnl::assume(),
+                &*ring,
+                ExtAck::from_raw(extack),
+            )
+        };
+        from_result(|| {
+            T::set_rings(device, rtnl, ring.rx_pending, ring.tx_pending, &mut extack).map(|()| 0)
+        })
+    }
+
+    unsafe extern "C" fn channels(
+        device: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) {
+        // SAFETY: see `Table`.
+        let (device, channels) = unsafe { (Device::<T>::from_raw(device), &mut *channels) };
+        let (count, max) = T::channels(device);
+        channels.max_combined = max.into();
+        channels.combined_count = count.into();
+    }
+
+    unsafe extern "C" fn set_channels(
+        device: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, rtnl, channels) =
+            unsafe { (Device::<T>::from_raw(device), Rtnl::assume(), &*channels) };
+        // SAFETY: null is a valid `ExtAck`: this operation has none.
+        let mut extack = unsafe { ExtAck::from_raw(core::ptr::null_mut()) };
+        from_result(|| {
+            let count = u16::try_from(channels.combined_count)?;
+            if count == 0 {
+                return Err(EINVAL);
+            }
+            T::set_channels(device, rtnl, count, &mut extack).map(|()| 0)
+        })
+    }
+
+    unsafe extern "C" fn rx_ring_count(device: *mut bindings::net_device) -> u32 {
+        // SAFETY: see `Table`.
+        let device = unsafe { Device::<T>::from_raw(device) };
+        T::channels(device).0.into()
+    }
+
+    unsafe extern "C" fn link_ksettings(
+        device: *mut bindings::net_device,
+        settings: *mut bindings::ethtool_link_ksettings,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, base) = unsafe { (Device::<T>::from_raw(device), &mut (*settings).base) };
+        let speed = T::link_speed(device);
+        base.speed = speed.unwrap_or(bindings::SPEED_UNKNOWN as u32);
+        base.duplex = match speed {
+            Some(_) => bindings::DUPLEX_FULL as u8,
+            None => bindings::DUPLEX_UNKNOWN as u8,
+        };
+        base.autoneg = bindings::AUTONEG_DISABLE as u8;
+        base.port = bindings::PORT_OTHER as u8;
+        0
+    }
+
+    unsafe extern "C" fn coalesce(
+        device: *mut bindings::net_device,
+        coalesce: *mut bindings::ethtool_coalesce,
+        _kernel: *mut bindings::kernel_ethtool_coalesce,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, coalesce) = unsafe { (Device::<T>::from_raw(device), &mut *coalesce) };
+        let usecs = T::coalesce(device);
+        coalesce.rx_coalesce_usecs = usecs;
+        coalesce.tx_coalesce_usecs = usecs;
+        0
+    }
+
+    unsafe extern "C" fn set_coalesce(
+        device: *mut bindings::net_device,
+        coalesce: *mut bindings::ethtool_coalesce,
+        _kernel: *mut bindings::kernel_ethtool_coalesce,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, rtnl, coalesce, mut extack) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                Rtnl::assume(),
+                &*coalesce,
+                ExtAck::from_raw(extack),
+            )
+        };
+        let now = T::coalesce(device);
+        // One vector serves both directions: whichever was changed counts.
+        let usecs = if coalesce.rx_coalesce_usecs != now {
+            coalesce.rx_coalesce_usecs
+        } else {
+            coalesce.tx_coalesce_usecs
+        };
+        from_result(|| T::set_coalesce(device, rtnl, usecs, &mut extack).map(|()| 0))
+    }
+
+    unsafe extern "C" fn rss_key_size(device: *mut bindings::net_device) -> u32 {
+        // SAFETY: see `Table`.
+        T::rss_size(unsafe { Device::<T>::from_raw(device) }).1
+    }
+
+    unsafe extern "C" fn rss_table_size(device: *mut bindings::net_device) -> u32 {
+        // SAFETY: see `Table`.
+        T::rss_size(unsafe { Device::<T>::from_raw(device) }).0
+    }
+
+    unsafe extern "C" fn rss(
+        device: *mut bindings::net_device,
+        param: *mut bindings::ethtool_rxfh_param,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, param) = unsafe { (Device::<T>::from_raw(device), &mut *param) };
+        param.hfunc = TOEPLITZ;
+        let (entries, key) = T::rss_size(device);
+        // SAFETY: the core passes null, or room for as many as the size operations told.
+        let (table, key) = unsafe {
+            (
+                slice_mut(param.indir, entries as usize),
+                slice_mut(param.key, key as usize),
+            )
+        };
+        T::rss(device, table, key);
+        0
+    }
+
+    unsafe extern "C" fn set_rss(
+        device: *mut bindings::net_device,
+        param: *mut bindings::ethtool_rxfh_param,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, rtnl, param, mut extack) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                Rtnl::assume(),
+                &*param,
+                ExtAck::from_raw(extack),
+            )
+        };
+        if param.hfunc != bindings::ETH_RSS_HASH_NO_CHANGE as u8 && param.hfunc != TOEPLITZ {
+            return NOT_SUPPORTED;
+        }
+        let (entries, key) = T::rss_size(device);
+        // SAFETY: the core passes null, or as many as the size operations told.
+        let (table, key): (&[u32], &[u8]) = unsafe {
+            (
+                slice_mut(param.indir, entries as usize),
+                slice_mut(param.key, key as usize),
+            )
+        };
+        from_result(|| {
+            T::set_rss(
+                device,
+                rtnl,
+                (!table.is_empty()).then_some(table),
+                (!key.is_empty()).then_some(key),
+                &mut extack,
+            )
+            .map(|()| 0)
+        })
+    }
+}
+
+/// Returns the slice of `len` at `data`, an empty one if that is null.
+///
+/// # Safety
+///
+/// `data` is null or valid for `len` entries, which are nobody else's for `'a`.
+unsafe fn slice_mut<'a, T>(data: *mut T, len: usize) -> &'a mut [T] {
+    if data.is_null() {
+        return &mut [];
+    }
+    // SAFETY: by the requirements of this function.
+    unsafe { core::slice::from_raw_parts_mut(data, len) }
+}
+
+/// Returns the key for receive side scaling that the system chose.
+pub fn rss_key<const N: usize>() -> [u8; N] {
+    let mut key = [0; N];
+    // SAFETY: the pointer is valid for as many bytes.
+    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), N) };
+    key
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! NAPI: packets are received, and completions reaped, by polling after an interrupt.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use crate::{
+    bindings,
+    netdev::NetDevice,
+    netdev_rtnl::Rtnl,
+    skb::SkBuff, //
+};
+use core::{
+    cell::UnsafeCell,
+    mem::ManuallyDrop,
+    ops::Deref,
+    sync::atomic::{
+        AtomicPtr,
+        Ordering, //
+    }, //
+};
+use kernel::{
+    ffi::c_void,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        ArcBorrow, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    }, //
+};
+
+/// What a NAPI instance does when it runs.
+pub trait Poller: Send + 'static {
+    /// What asks the device for interrupts.
+    type Rearm: Rearm;
+
+    /// Receives up to [`Context::budget`] packets, does what else is to do, and returns how many
+    /// packets were received.
+    ///
+    /// If that is the whole budget it is called again soon; else interrupts are asked for.
+    fn poll(&mut self, cx: &Context<'_>) -> u32;
+}
+
+/// Asks a device for interrupts.
+pub trait Rearm: Send + Sync + 'static {
+    /// Asks for an interrupt when there is something to do, and returns whether there is something
+    /// already, for which no interrupt may come.
+    ///
+    /// Runs after the instance stopped polling, so that the poll may run again at the same time.
+    fn rearm(&self) -> bool;
+}
+
+/// A NAPI instance, as seen from inside: it exists while what it does is set up, and while it polls.
+///
+/// # Invariants
+///
+/// It is in an [`Arc`]. `napi` was added to `device`. `owner` is the `Inner` that the instance
+/// belongs to from before it is first enabled until it was deleted.
+#[pin_data]
+pub struct Instance {
+    #[pin]
+    napi: Opaque<bindings::napi_struct>,
+    owner: AtomicPtr<c_void>,
+    device: ARef<NetDevice>,
+}
+
+// SAFETY: a `napi_struct` is made to be used by several threads.
+unsafe impl Send for Instance {}
+
+// SAFETY: as above.
+unsafe impl Sync for Instance {}
+
+impl Instance {
+    fn new(device: &NetDevice, index: u16, poll: Poll) -> Result<Arc<Self>> {
+        let raw = device.as_ptr();
+        // INVARIANT: it is put in an `Arc`, and `napi` is added to `device`.
+        Arc::pin_init(
+            try_pin_init!(Self {
+                napi <- Opaque::try_ffi_init(|napi: *mut bindings::napi_struct| {
+                    // SAFETY: `napi` is zeroed and stays where it is, as it is pinned in an `Arc`;
+                    // the device has a configuration for `index`, which the caller checked; it
+                    // exists for as long as the reference in `device`.
+                    unsafe {
+                        napi.write_bytes(0, 1);
+                        bindings::ferrite_helper_netif_napi_add(raw, napi, Some(poll), index.into());
+                    }
+                    Ok::<(), Error>(())
+                }),
+                owner: AtomicPtr::new(core::ptr::null_mut()),
+                device: device.into(),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::napi_struct {
+        self.napi.get()
+    }
+
+    /// Returns a reference that keeps the memory of the instance.
+    pub(crate) fn to_arc(&self) -> Arc<Self> {
+        // SAFETY: by the type's invariants `self` is in an `Arc`, of which a reference exists while
+        // it is borrowed.
+        unsafe { ArcBorrow::from_raw(self) }.into()
+    }
+
+    /// Returns the network device that it belongs to.
+    #[inline]
+    pub fn device(&self) -> &NetDevice {
+        &self.device
+    }
+}
+
+type Poll = unsafe extern "C" fn(*mut bindings::napi_struct, c_int) -> c_int;
+
+/// The instance is polling.
+pub struct Context<'a> {
+    instance: &'a Instance,
+    budget: i32,
+    _not_send: NotThreadSafe,
+}
+
+impl Context<'_> {
+    /// Returns how many packets may be received.
+    pub fn budget(&self) -> u32 {
+        self.budget.max(0) as u32
+    }
+
+    pub(crate) fn budget_raw(&self) -> i32 {
+        self.budget
+    }
+
+    /// Hands a packet that came in on receive queue `queue` to the network stack. Returns whether
+    /// it was long enough to be one.
+    #[inline]
+    pub fn receive(&self, skb: SkBuff, queue: u16) -> bool {
+        // SAFETY: the instance is polling, and the packet is given away.
+        unsafe {
+            bindings::ferrite_helper_napi_receive(self.as_ptr(), skb.into_raw().as_ptr(), queue)
+        }
+    }
+}
+
+impl Deref for Context<'_> {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        self.instance
+    }
+}
+
+/// # Invariants
+///
+/// `poller` is only accessed by the poll, which does not run twice at a time, or, while the
+/// instance is disabled, by the owner.
+struct Inner<P: Poller> {
+    poller: UnsafeCell<P>,
+    rearm: P::Rearm,
+}
+
+impl<P: Poller> Inner<P> {
+    /// # Safety
+    ///
+    /// Called by the NAPI core only, with the `napi` of an [`Instance`] whose owner is a `Self`.
+    unsafe extern "C" fn poll(napi: *mut bindings::napi_struct, budget: c_int) -> c_int {
+        // SAFETY: `napi` is that of an `Instance`. It and its owner exist for as long as it polls:
+        // deleting the instance waits for this function to return.
+        let (instance, this) = unsafe {
+            let instance: &Instance =
+                &*kernel::container_of!(Opaque::cast_from(napi), Instance, napi);
+            (
+                instance,
+                &*instance.owner.load(Ordering::Relaxed).cast::<Self>(),
+            )
+        };
+        let work = {
+            // SAFETY: the instance polls in one thread at a time, and is not disabled.
+            let poller = unsafe { &mut *this.poller.get() };
+            poller.poll(&Context {
+                instance,
+                budget,
+                _not_send: NotThreadSafe,
+            })
+        };
+        // CAST: it is at most `budget`.
+        let work = work.min(budget.max(0) as u32) as c_int;
+        // SAFETY: the instance polls. From here on it may do so in another thread, which is why
+        // `poller` is not used any more.
+        if work < budget
+            && unsafe { bindings::napi_complete_done(napi, work) }
+            && this.rearm.rearm()
+        {
+            // SAFETY: `napi` is valid until this function returns.
+            unsafe { bindings::ferrite_helper_napi_schedule(napi) };
+        }
+        work
+    }
+}
+
+/// Makes a NAPI instance run. May be cloned and kept; does nothing once the instance is disabled.
+#[derive(Clone)]
+pub struct Scheduler(Arc<Instance>);
+
+impl Scheduler {
+    /// Makes the instance run soon. May be called in any context.
+    #[inline]
+    pub fn schedule(&self) {
+        // SAFETY: the instance was initialized. While it is disabled, or deleted, this does
+        // nothing.
+        unsafe { bindings::ferrite_helper_napi_schedule(self.0.as_ptr()) };
+    }
+}
+
+/// A NAPI instance, owned. It starts disabled.
+///
+/// # Invariants
+///
+/// The instance is enabled if and only if `enabled`, and bound to the queues in `bound`. `inner` is
+/// the owner that `instance` names; it does not move.
+pub struct Napi<P: Poller> {
+    inner: ManuallyDrop<KBox<Inner<P>>>,
+    instance: Arc<Instance>,
+    enabled: bool,
+    bound: Option<u16>,
+}
+
+// SAFETY: `inner.poller` is accessed by one thread at a time, by the invariants of `Inner`, and can
+// be sent, as can the rest.
+unsafe impl<P: Poller> Send for Napi<P> {}
+
+impl<P: Poller> Napi<P> {
+    /// Adds instance `index` to a network device. `setup` makes what it does, for which the
+    /// instance is known already.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device has not as many queues, `ENOMEM`, and what `setup` fails with.
+    pub fn new(
+        device: &NetDevice,
+        index: u16,
+        setup: impl FnOnce(&Instance) -> Result<(P, P::Rearm)>,
+    ) -> Result<Self> {
+        if index >= device.tx_queues().max(device.rx_queues()) {
+            return Err(EINVAL);
+        }
+        let added = Added(Instance::new(device, index, Inner::<P>::poll)?);
+        let (poller, rearm) = setup(&added.0)?;
+        let inner = KBox::new(
+            Inner {
+                poller: UnsafeCell::new(poller),
+                rearm,
+            },
+            GFP_KERNEL,
+        )?;
+        let owner: *const Inner<P> = &*inner;
+        added
+            .0
+            .owner
+            .store(owner.cast_mut().cast(), Ordering::Relaxed);
+        // INVARIANT: a new instance is disabled and bound to no queue.
+        Ok(Self {
+            inner: ManuallyDrop::new(inner),
+            instance: added.keep(),
+            enabled: false,
+            bound: None,
+        })
+    }
+
+    /// Returns what makes the instance run.
+    pub fn scheduler(&self) -> Scheduler {
+        Scheduler(self.instance.clone())
+    }
+
+    /// Lets the instance run. May sleep.
+    pub fn enable(&mut self) {
+        if !self.enabled {
+            // SAFETY: the instance is disabled, by the type's invariants.
+            unsafe { bindings::napi_enable(self.instance.as_ptr()) };
+            self.enabled = true;
+        }
+    }
+
+    /// Keeps the instance from running and waits until it does not. May sleep.
+    pub fn disable(&mut self) {
+        if self.enabled {
+            // SAFETY: the instance is enabled, by the type's invariants.
+            unsafe { bindings::napi_disable(self.instance.as_ptr()) };
+            self.enabled = false;
+        }
+    }
+
+    /// Returns what the instance does, if it is disabled.
+    pub fn poller(&mut self) -> Option<&mut P> {
+        if self.enabled {
+            return None;
+        }
+        Some(self.inner.poller.get_mut())
+    }
+
+    /// Tells user space that the instance serves transmit and receive queue `queue`. It must be
+    /// [unbound](Self::unbind) before it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such queue.
+    pub fn bind(&mut self, _rtnl: &Rtnl, queue: u16) -> Result {
+        let device = self.instance.device();
+        if queue >= device.tx_queues().min(device.rx_queues()) {
+            return Err(EINVAL);
+        }
+        self.set_queue(queue, self.instance.as_ptr());
+        self.bound = Some(queue);
+        Ok(())
+    }
+
+    /// Undoes [`Self::bind`].
+    pub fn unbind(&mut self, _rtnl: &Rtnl) {
+        if let Some(queue) = self.bound.take() {
+            self.set_queue(queue, core::ptr::null_mut());
+        }
+    }
+
+    fn set_queue(&self, queue: u16, napi: *mut bindings::napi_struct) {
+        let device = self.instance.device().as_ptr();
+        for kind in [
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+        ] {
+            // SAFETY: the callers hold the RTNL and have checked `queue`; `napi` is an instance of
+            // this device, or null. `drop` does not free one that is bound.
+            unsafe { bindings::netif_queue_set_napi(device, queue.into(), kind, napi) };
+        }
+    }
+}
+
+impl<P: Poller> Drop for Napi<P> {
+    fn drop(&mut self) {
+        self.disable();
+        if self.bound.is_some() {
+            kernel::dev_err!(
+                self.instance.device(),
+                "a NAPI instance was dropped while bound to a queue; it is leaked\n"
+            );
+            core::mem::forget(self.instance.clone());
+            return;
+        }
+        // Waits for polls that are about to return.
+        drop(Added(self.instance.clone()));
+        // SAFETY: this is the drop, and the instance, which was deleted, does not use it any more.
+        unsafe { ManuallyDrop::drop(&mut self.inner) };
+    }
+}
+
+/// An instance that is to be deleted.
+struct Added(Arc<Instance>);
+
+impl Added {
+    fn keep(self) -> Arc<Instance> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used any more, so that the reference is moved out of it.
+        unsafe { core::ptr::read(&this.0) }
+    }
+}
+
+impl Drop for Added {
+    fn drop(&mut self) {
+        // SAFETY: the instance was added, was never enabled or is disabled, and is deleted once:
+        // either this is the guard that `Napi::new` drops early, or the one of `Napi::drop`.
+        unsafe { bindings::ferrite_helper_netif_napi_del(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices.
+//!
+//! A driver implements [`Operations`] for its data, makes a [`Device`] of it with a [`Builder`],
+//! and registers that. Each operation that it implements shows in the C table of operations; others
+//! stay empty, so that the network stack knows that there are none.
+//!
+//! All operations but those of the data path run under the RTNL, in process context. A queue's part
+//! of the data path, [`Operations::TxQueue`], is locked by the stack's own lock of the queue: it
+//! costs no second one.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+pub use crate::{
+    netdev_queue::{
+        TxGuard,
+        TxQueue, //
+    },
+    netdev_rtnl::{
+        lock_rtnl,
+        Rtnl,
+        RtnlGuard, //
+    },
+    netdev_types::{
+        AddressList,
+        AddressLists,
+        Features,
+        QueueStats,
+        Stats, //
+    },
+};
+
+use crate::{
+    bindings,
+    devlink,
+    ethtool,
+    netdev_ops::Table,
+    netdev_queue::TxSlots,
+    skb::SkBuff, //
+};
+use core::{
+    marker::PhantomData,
+    mem::offset_of,
+    ops::Deref,
+    ptr::{
+        addr_of_mut,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    error::to_result,
+    prelude::*,
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        Arc,
+        Refcount, //
+    },
+    types::Opaque, //
+};
+
+/// What a driver does for a network device.
+#[vtable]
+pub trait Operations: Sized + Send + Sync + 'static {
+    /// What a transmit queue has for sending. It is installed by [`Device::lock_tx`].
+    type TxQueue: Send;
+
+    /// Brings the device up.
+    fn open(device: &Device<Self>, rtnl: &Rtnl) -> Result;
+
+    /// Takes the device down. Nothing is being sent any more.
+    fn stop(device: &Device<Self>, rtnl: &Rtnl);
+
+    /// Sends a packet, in atomic context.
+    ///
+    /// `more` tells that another packet for the queue follows at once.
+    ///
+    /// # Errors
+    ///
+    /// The packet, if there was no room: the stack tries again when the queue is woken. A queue is
+    /// to be stopped early enough for that not to happen.
+    fn start_xmit(
+        device: &Device<Self>,
+        queue: &mut Self::TxQueue,
+        handle: TxQueue<'_>,
+        skb: SkBuff,
+    ) -> Result<(), SkBuff>;
+
+    /// Narrows the features that apply to a packet.
+    fn features_check(device: &Device<Self>, skb: &PacketRef, features: Features) -> Features {
+        let _ = (device, skb, features);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the counters, in atomic context, at any time.
+    fn get_stats64(device: &Device<Self>, stats: &mut Stats) {
+        let _ = (device, stats);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets which packets are received. If it fails it is called again a little later, some times.
+    fn set_rx_mode(device: &Device<Self>, lists: &AddressLists<'_>) -> Result {
+        let _ = (device, lists);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the address that packets are received for.
+    fn set_mac_address(device: &Device<Self>, rtnl: &Rtnl, address: [u8; 6]) -> Result {
+        let _ = (device, rtnl, address);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the MTU, which is in range. The device is told of it if this succeeds.
+    fn change_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
+        let _ = (device, rtnl, mtu);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Takes note that a transmit queue made no progress for too long, in atomic context.
+    fn tx_timeout(device: &Device<Self>, queue: u16) {
+        let _ = (device, queue);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Does what [`NetDevice::schedule_work`] was called with.
+    fn work(device: &Device<Self>, rtnl: &Rtnl, events: usize) {
+        let _ = (device, rtnl, events);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the counters of a queue pair.
+    fn queue_stats(device: &Device<Self>, queue: u16) -> QueueStats {
+        let _ = (device, queue);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the counters that belong to no queue that is in use.
+    fn base_stats(device: &Device<Self>) -> QueueStats {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// A packet that somebody else owns.
+pub struct PacketRef(Opaque<bindings::sk_buff>);
+
+impl PacketRef {
+    /// # Safety
+    ///
+    /// `skb` is valid for `'a` and nobody changes it meanwhile.
+    pub(crate) unsafe fn from_raw<'a>(skb: *mut bindings::sk_buff) -> &'a Self {
+        // SAFETY: by the requirements of this function.
+        unsafe { &*skb.cast() }
+    }
+
+    /// Removes from `features` what does not work for a packet with several VLAN tags.
+    pub fn vlan_features(&self, features: Features) -> Features {
+        // SAFETY: the packet is valid.
+        Features(unsafe { bindings::ferrite_helper_vlan_features_check(self.0.get(), features.0) })
+    }
+}
+
+/// What all network devices made by [`Builder`] have, whatever their type.
+#[repr(C)]
+struct Header {
+    refs: Refcount,
+    destroy: unsafe fn(*mut bindings::net_device),
+    port: Option<Arc<devlink::Port>>,
+}
+
+/// The private part of the network device of a driver.
+#[repr(C)]
+pub(crate) struct Private<T: Operations> {
+    header: Header,
+    tx: TxSlots<T>,
+    data: T,
+}
+
+/// A network device, whatever drives it.
+///
+/// # Invariants
+///
+/// It was made by a [`Builder`]; its private part starts with a [`Header`].
+#[repr(transparent)]
+pub struct NetDevice(Opaque<bindings::net_device>);
+
+// SAFETY: a network device does not belong to a thread.
+unsafe impl Send for NetDevice {}
+
+// SAFETY: the methods lock what must be locked.
+unsafe impl Sync for NetDevice {}
+
+// SAFETY: the count is that of `Header`, with which the device is freed.
+unsafe impl AlwaysRefCounted for NetDevice {
+    fn inc_ref(&self) {
+        self.header().refs.inc();
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: the caller gives a reference away, until which the device exists.
+        let header = unsafe { obj.as_ref() }.header();
+        let destroy = header.destroy;
+        if header.refs.dec_and_test() {
+            // SAFETY: that was the last reference.
+            unsafe { destroy(obj.as_ptr().cast()) };
+        }
+    }
+}
+
+impl NetDevice {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::net_device {
+        self.0.get()
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the private part starts with a header, by the type's invariants, which is changed
+        // only before the device is shared.
+        unsafe { &*bindings::ferrite_helper_netdev_priv(self.as_ptr()).cast::<Header>() }
+    }
+
+    /// Returns its name, as it is now.
+    pub fn name(&self) -> Name {
+        let mut name = [0; bindings::IFNAMSIZ as usize];
+        for (index, to) in name.iter_mut().enumerate() {
+            // SAFETY: the device is valid and the index in range. The name may be changed at the
+            // same time: bytes are read one by one, and whatever they are is put up with.
+            *to = unsafe { (&raw const (*self.as_ptr()).name[index]).read_volatile() } as u8;
+        }
+        Name(name)
+    }
+
+    /// Returns the number of transmit queues that it was made with.
+    pub fn tx_queues(&self) -> u16 {
+        // SAFETY: the device is valid, and the number does not change. It was a `u16`.
+        unsafe { (*self.as_ptr()).num_tx_queues as u16 }
+    }
+
+    /// Returns the number of receive queues that it was made with.
+    pub fn rx_queues(&self) -> u16 {
+        // SAFETY: the device is valid, and the number does not change. It was a `u16`.
+        unsafe { (*self.as_ptr()).num_rx_queues as u16 }
+    }
+
+    /// Returns a transmit queue, if there is one of this index.
+    #[inline]
+    pub fn tx_queue(&self, index: u16) -> Option<TxQueue<'_>> {
+        // SAFETY: the device is valid and `index` is checked first.
+        (index < self.tx_queues()).then(|| unsafe {
+            TxQueue::from_raw(bindings::ferrite_helper_netdev_tx_queue(
+                self.as_ptr(),
+                index.into(),
+            ))
+        })
+    }
+
+    /// Returns its MTU.
+    pub fn mtu(&self) -> u32 {
+        // SAFETY: the device is valid; the number may change at the same time.
+        unsafe { (&raw const (*self.as_ptr()).mtu).read_volatile() }
+    }
+
+    /// Returns the features that are turned on.
+    pub fn features(&self) -> Features {
+        // SAFETY: the device is valid; the number may change at the same time.
+        Features(unsafe { (&raw const (*self.as_ptr()).features).read_volatile() })
+    }
+
+    /// Returns its MAC address.
+    pub fn address(&self, _rtnl: &Rtnl) -> [u8; 6] {
+        // SAFETY: the device is valid, its address has six bytes and changes under the RTNL only.
+        unsafe { (*self.as_ptr()).dev_addr.cast::<[u8; 6]>().read() }
+    }
+
+    /// Sets its MAC address.
+    pub fn set_address(&self, _rtnl: &Rtnl, address: [u8; 6]) {
+        // SAFETY: the device is valid and the RTNL is held.
+        unsafe {
+            bindings::ferrite_helper_netdev_set_address(self.as_ptr(), address.as_ptr());
+        }
+    }
+
+    /// Returns whether it is up.
+    pub fn is_running(&self) -> bool {
+        // SAFETY: the device is valid.
+        unsafe { bindings::ferrite_helper_netif_running(self.as_ptr()) }
+    }
+
+    /// Returns whether there is a link.
+    pub fn has_carrier(&self) -> bool {
+        // SAFETY: the device is valid.
+        unsafe { bindings::ferrite_helper_netif_carrier_ok(self.as_ptr()) }
+    }
+
+    /// Tells the stack whether there is a link.
+    pub fn set_carrier(&self, up: bool) {
+        // SAFETY: the device is valid. Both may be called in any context.
+        unsafe {
+            if up {
+                bindings::netif_carrier_on(self.as_ptr());
+            } else {
+                bindings::netif_carrier_off(self.as_ptr());
+            }
+        }
+    }
+
+    /// Sets how many queues of each kind are in use.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it was not made with as many, `ENOMEM`.
+    pub fn set_real_queues(&self, _rtnl: &Rtnl, tx: u16, rx: u16) -> Result {
+        // SAFETY: the device is valid and the RTNL is held.
+        to_result(unsafe {
+            bindings::netif_set_real_num_queues(self.as_ptr(), tx.into(), rx.into())
+        })
+    }
+
+    /// Keeps packets from being sent and waits until none is.
+    pub fn stop_all_queues(&self) {
+        // SAFETY: the device is valid.
+        unsafe { bindings::ferrite_helper_netif_tx_disable(self.as_ptr()) };
+    }
+
+    /// Lets packets be sent.
+    pub fn wake_all_queues(&self) {
+        // SAFETY: the device is valid.
+        unsafe { bindings::ferrite_helper_netif_tx_wake_all_queues(self.as_ptr()) };
+    }
+
+    /// Returns whether another message about a fault may be printed, so that a device which is
+    /// never right cannot fill the log.
+    pub fn may_report(&self) -> bool {
+        // SAFETY: no requirements.
+        unsafe { bindings::net_ratelimit() != 0 }
+    }
+
+    /// Makes [`Operations::work`] run soon with `events`, and with what else was asked for until
+    /// then. Does nothing if the device is not registered. Not for hard interrupt context.
+    pub fn schedule_work(&self, events: usize) {
+        // SAFETY: the device is valid.
+        unsafe { bindings::netdev_work_sched(self.as_ptr(), events) };
+    }
+}
+
+impl AsRef<device::Device> for NetDevice {
+    fn as_ref(&self) -> &device::Device {
+        // CAST: both sets of bindings describe the same type, of which `Device` is a transparent
+        // wrapper.
+        //
+        // SAFETY: a network device contains a `struct device`, which exists for as long.
+        unsafe { &*addr_of_mut!((*self.as_ptr()).dev).cast::<device::Device>() }
+    }
+}
+
+/// Name of a network device.
+#[derive(Clone, Copy)]
+pub struct Name([u8; bindings::IFNAMSIZ as usize]);
+
+impl kernel::fmt::Display for Name {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        let text = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        f.write_str(core::str::from_utf8(text).unwrap_or("?"))
+    }
+}
+
+/// The network device of a driver. It dereferences to [`NetDevice`], and the driver's part of it is
+/// [`Device::data`].
+///
+/// # Invariants
+///
+/// Its private part is a [`Private`] of `T`.
+#[repr(transparent)]
+pub struct Device<T: Operations>(NetDevice, PhantomData<T>);
+
+// SAFETY: as for `NetDevice`; `T` is `Send` and `Sync`, and what a queue has can be sent.
+unsafe impl<T: Operations> Send for Device<T> {}
+
+// SAFETY: as above.
+unsafe impl<T: Operations> Sync for Device<T> {}
+
+// SAFETY: forwarded.
+unsafe impl<T: Operations> AlwaysRefCounted for Device<T> {
+    fn inc_ref(&self) {
+        self.0.inc_ref();
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: forwarded; `Self` is a transparent wrapper.
+        unsafe { NetDevice::dec_ref(obj.cast()) };
+    }
+}
+
+impl<T: Operations> Deref for Device<T> {
+    type Target = NetDevice;
+
+    fn deref(&self) -> &NetDevice {
+        &self.0
+    }
+}
+
+impl<T: Operations> Device<T> {
+    /// # Safety
+    ///
+    /// `device` was made by a [`Builder`] of `T` and exists for all of `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(device: *mut bindings::net_device) -> &'a Self {
+        // SAFETY: `Self` is a transparent wrapper; the rest is the caller's promise.
+        unsafe { &*device.cast() }
+    }
+
+    fn private(&self) -> *mut Private<T> {
+        // SAFETY: the device is valid.
+        unsafe { bindings::ferrite_helper_netdev_priv(self.as_ptr()).cast() }
+    }
+
+    /// Returns what the driver keeps in it.
+    #[inline]
+    pub fn data(&self) -> &T {
+        // SAFETY: by the type's invariants; it is initialized before the device is shared.
+        unsafe { &(*self.private()).data }
+    }
+
+    #[inline]
+    pub(crate) fn tx_slots(&self) -> &TxSlots<T> {
+        // SAFETY: as for `data`.
+        unsafe { &(*self.private()).tx }
+    }
+
+    /// Takes the lock of a transmit queue, to install or remove what it has for sending. [`None`]
+    /// if there is no such queue.
+    ///
+    /// The guard disables bottom halves: take what is to be dropped out of it first.
+    pub fn lock_tx(&self, index: u16) -> Option<TxGuard<'_, T>> {
+        TxGuard::new(self, index)
+    }
+
+    /// Destroys the device.
+    ///
+    /// # Safety
+    ///
+    /// `device` was made by a [`Builder`] of `T` and nobody has a reference. It is not registered.
+    unsafe fn destroy(device: *mut bindings::net_device) {
+        // SAFETY: the private part was initialized, and is not used any more. A device that is not
+        // registered may be freed, once.
+        unsafe {
+            let private = bindings::ferrite_helper_netdev_priv(device).cast::<Private<T>>();
+            core::ptr::drop_in_place(private);
+            bindings::free_netdev(device);
+        }
+    }
+}
+
+/// A network device that is not visible yet, to be configured and [registered](Self::register).
+pub struct Builder<T: Operations>(ARef<Device<T>>);
+
+impl<T: Operations> Builder<T> {
+    /// Makes an Ethernet device with up to `queues` queues of each kind, as a child of `parent`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and what `data` fails with.
+    pub fn new(
+        parent: &device::Device<Bound>,
+        queues: u16,
+        data: impl FnOnce() -> Result<T>,
+    ) -> Result<Self> {
+        const {
+            assert!(align_of::<Private<T>>() <= bindings::NETDEV_ALIGN as usize);
+            // The header must be found whatever `T` is.
+            assert!(offset_of!(Private<T>, header) == 0);
+        }
+        let tx = TxSlots::new(queues)?;
+        let data = data()?;
+        // SAFETY: no requirements.
+        let raw = unsafe {
+            bindings::alloc_etherdev_mqs(
+                size_of::<Private<T>>() as c_int,
+                queues.into(),
+                queues.into(),
+            )
+        };
+        let raw = NonNull::new(raw).ok_or(ENOMEM)?;
+        // SAFETY: the device is new: nobody else uses it. Its private part has the size that was
+        // asked for and, as asserted, the alignment. `parent` exists until the device is
+        // registered, if the caller keeps it bound, and from then on is referenced by it.
+        unsafe {
+            let private = bindings::ferrite_helper_netdev_priv(raw.as_ptr()).cast::<Private<T>>();
+            private.write(Private {
+                header: Header {
+                    refs: Refcount::new(1),
+                    destroy: Device::<T>::destroy,
+                    port: None,
+                },
+                tx,
+                data,
+            });
+            (*raw.as_ptr()).netdev_ops = Table::<T>::OPS_REF;
+            (*raw.as_ptr()).stat_ops = Table::<T>::STAT_OPS_REF;
+            bindings::ferrite_helper_netdev_set_parent(
+                raw.as_ptr(),
+                // CAST: `Device` is a transparent wrapper of `struct device`.
+                core::ptr::from_ref(parent).cast_mut().cast(),
+            );
+        }
+        // SAFETY: the count was set to one, for this reference. `Device` is a transparent wrapper.
+        Ok(Self(unsafe { ARef::from_raw(raw.cast()) }))
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device<T> {
+        &self.0
+    }
+
+    fn raw(&self) -> *mut bindings::net_device {
+        self.0.as_ptr()
+    }
+
+    /// Sets the MAC address; a random one, if `address` cannot be that of a device.
+    pub fn mac(self, address: [u8; 6]) -> Self {
+        // SAFETY: the device is valid and not registered, so that nobody else uses the address.
+        unsafe {
+            if address == [0; 6] || address[0] & 1 != 0 {
+                bindings::ferrite_helper_netdev_random_address(self.raw());
+            } else {
+                bindings::ferrite_helper_netdev_set_address(self.raw(), address.as_ptr());
+            }
+        }
+        self
+    }
+
+    /// Sets the MTU and its range.
+    pub fn mtu(self, mtu: u32, min: u32, max: u32) -> Self {
+        // SAFETY: the device is valid and not registered.
+        unsafe {
+            let raw = self.raw();
+            (*raw).mtu = mtu.clamp(min, max);
+            (*raw).min_mtu = min;
+            (*raw).max_mtu = max;
+        }
+        self
+    }
+
+    /// Sets the features that users may turn on and off; they start turned on. Those in `fixed` are
+    /// always on.
+    pub fn features(self, changeable: Features, fixed: Features) -> Self {
+        // SAFETY: the device is valid and not registered.
+        unsafe {
+            let raw = self.raw();
+            (*raw).hw_features |= changeable.0;
+            (*raw).vlan_features |= changeable.0;
+            (*raw).features |= changeable.0 | fixed.0;
+        }
+        self
+    }
+
+    /// Sets the largest packet that the device cuts into segments.
+    pub fn tso_max_size(self, bytes: u32) -> Self {
+        // SAFETY: the device is valid and not registered.
+        unsafe { bindings::netif_set_tso_max_size(self.raw(), bytes) };
+        self
+    }
+
+    /// Tells that [`Operations::set_rx_mode`] filters unicast addresses.
+    pub fn unicast_filter(self) -> Self {
+        // SAFETY: the device is valid and not registered.
+        unsafe { bindings::ferrite_helper_netdev_set_unicast_filter(self.raw()) };
+        self
+    }
+
+    /// Sets after how many milliseconds without progress [`Operations::tx_timeout`] is called.
+    pub fn tx_timeout(self, msecs: u32) -> Self {
+        // SAFETY: the device is valid and not registered.
+        unsafe {
+            (*self.raw()).watchdog_timeo = kernel::time::msecs_to_jiffies(msecs) as c_int;
+        }
+        self
+    }
+
+    /// Offers the operations of the driver for ethtool.
+    pub fn ethtool(self) -> Self
+    where
+        T: ethtool::Operations,
+    {
+        // SAFETY: the device is valid and not registered; the table is static.
+        unsafe { (*self.raw()).ethtool_ops = ethtool::Table::<T>::OPS_REF };
+        self
+    }
+
+    /// Makes the device that of a devlink port.
+    pub fn port(self, port: Option<Arc<devlink::Port>>) -> Self {
+        // SAFETY: the device is valid and not registered or shared; its header keeps the port for
+        // as long as it exists.
+        unsafe {
+            (*self.raw()).devlink_port = port
+                .as_ref()
+                .map_or(core::ptr::null_mut(), |port| port.as_raw());
+            (*self.0.private()).header.port = port;
+        }
+        self
+    }
+
+    /// Makes the device visible. Its operations may be called before this returns.
+    ///
+    /// # Errors
+    ///
+    /// What `register_netdev` fails with.
+    pub fn register(self) -> Result<Registration<T>> {
+        // SAFETY: the device is valid and not registered.
+        to_result(unsafe { bindings::register_netdev(self.raw()) })?;
+        // INVARIANT: the device was just registered.
+        Ok(Registration(self.0))
+    }
+}
+
+/// A network device is visible for as long as this lives. Dropping it takes the device down.
+///
+/// Must not be dropped with the RTNL held.
+///
+/// # Invariants
+///
+/// The device is registered.
+pub struct Registration<T: Operations>(ARef<Device<T>>);
+
+impl<T: Operations> Registration<T> {
+    /// Returns the device.
+    pub fn device(&self) -> &ARef<Device<T>> {
+        &self.0
+    }
+}
+
+impl<T: Operations> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: the device is registered, and this is the end of it.
+        unsafe { bindings::unregister_netdev(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/etherdevice.h>
+#include <linux/if_vlan.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <net/netdev_queues.h>
+#include <net/page_pool/helpers.h>
+
+#include "netdev_helpers.h"
+
+void *ferrite_helper_netdev_priv(struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+void ferrite_helper_netdev_set_parent(struct net_device *dev, struct device *parent)
+{
+	SET_NETDEV_DEV(dev, parent);
+}
+
+void ferrite_helper_netdev_set_address(struct net_device *dev, const u8 *addr)
+{
+	eth_hw_addr_set(dev, addr);
+}
+
+void ferrite_helper_netdev_random_address(struct net_device *dev)
+{
+	eth_hw_addr_random(dev);
+}
+
+void ferrite_helper_netdev_set_unicast_filter(struct net_device *dev)
+{
+	dev->priv_flags |= IFF_UNICAST_FLT;
+}
+
+bool ferrite_helper_netif_running(const struct net_device *dev)
+{
+	return netif_running(dev);
+}
+
+bool ferrite_helper_netif_carrier_ok(const struct net_device *dev)
+{
+	return netif_carrier_ok(dev);
+}
+
+struct netdev_queue *ferrite_helper_netdev_tx_queue(struct net_device *dev, unsigned int index)
+{
+	return netdev_get_tx_queue(dev, index);
+}
+
+void ferrite_helper_netif_tx_disable(struct net_device *dev)
+{
+	netif_tx_disable(dev);
+}
+
+void ferrite_helper_netif_tx_wake_all_queues(struct net_device *dev)
+{
+	netif_tx_wake_all_queues(dev);
+}
+
+void ferrite_helper_netif_tx_lock_bh(struct netdev_queue *queue)
+{
+	__netif_tx_lock_bh(queue);
+}
+
+void ferrite_helper_netif_tx_unlock_bh(struct netdev_queue *queue)
+{
+	__netif_tx_unlock_bh(queue);
+}
+
+/* With the barrier of netif_txq_try_stop(): whoever completes packets afterwards sees the stop. */
+void ferrite_helper_netif_tx_stop_queue(struct netdev_queue *queue)
+{
+	netif_tx_stop_queue(queue);
+	smp_mb__after_atomic();
+}
+
+void ferrite_helper_netif_tx_start_queue(struct netdev_queue *queue)
+{
+	netif_tx_start_queue(queue);
+}
+
+bool ferrite_helper_netif_tx_queue_stopped(const struct netdev_queue *queue)
+{
+	return netif_tx_queue_stopped(queue);
+}
+
+bool ferrite_helper_netdev_tx_sent_queue(struct netdev_queue *queue, unsigned int bytes)
+{
+	return __netdev_tx_sent_queue(queue, bytes, netdev_xmit_more());
+}
+
+/* With the barrier of __netif_txq_completed_wake(): whoever stops the queue afterwards sees the room. */
+void ferrite_helper_netdev_txq_completed(struct netdev_queue *queue, unsigned int packets, unsigned int bytes)
+{
+	netdev_txq_completed_mb(queue, packets, bytes);
+}
+
+void ferrite_helper_netdev_tx_reset_queue(struct netdev_queue *queue)
+{
+	netdev_tx_reset_queue(queue);
+}
+
+void ferrite_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
+				   int (*poll)(struct napi_struct *napi, int budget), int index)
+{
+	netif_napi_add_config(dev, napi, poll, index);
+}
+
+void ferrite_helper_netif_napi_del(struct napi_struct *napi)
+{
+	netif_napi_del(napi);
+}
+
+void ferrite_helper_napi_schedule(struct napi_struct *napi)
+{
+	napi_schedule(napi);
+}
+
+void ferrite_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
+{
+	netif_napi_set_irq(napi, irq);
+}
+
+u16 ferrite_helper_skb_queue(const struct sk_buff *skb)
+{
+	return skb_get_queue_mapping(skb);
+}
+
+/*
+ * Maps the linear part and the fragments of a packet for the device to read, and returns how many pieces there are,
+ * or -ENOMEM with nothing mapped. There is room for 1 + MAX_SKB_FRAGS of them.
+ */
+int ferrite_helper_skb_map(struct device *dev, struct sk_buff *skb, dma_addr_t *addrs, u32 *lens)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	int count = 0, i;
+
+	if (skb_headlen(skb)) {
+		addrs[0] = dma_map_single(dev, skb->data, skb_headlen(skb), DMA_TO_DEVICE);
+		if (dma_mapping_error(dev, addrs[0]))
+			return -ENOMEM;
+		lens[0] = skb_headlen(skb);
+		count = 1;
+	}
+	for (i = 0; i < shinfo->nr_frags; i++) {
+		const skb_frag_t *frag = &shinfo->frags[i];
+
+		if (!skb_frag_size(frag))
+			continue;
+		addrs[count] = skb_frag_dma_map(dev, frag);
+		if (dma_mapping_error(dev, addrs[count])) {
+			/* The linear part is a page mapping like the others. */
+			ferrite_helper_skb_unmap(dev, addrs, lens, count);
+			return -ENOMEM;
+		}
+		lens[count++] = skb_frag_size(frag);
+	}
+	return count;
+}
+
+/* dma_map_single() maps the page below and is undone by unmapping that. */
+void ferrite_helper_skb_unmap(struct device *dev, const dma_addr_t *addrs, const u32 *lens, int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		dma_unmap_page(dev, addrs[i], lens[i], DMA_TO_DEVICE);
+}
+
+bool ferrite_helper_skb_checksum_wanted(const struct sk_buff *skb, u16 *start, u16 *offset)
+{
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		return false;
+	*start = skb_checksum_start_offset(skb);
+	*offset = skb->csum_offset;
+	return true;
+}
+
+bool ferrite_helper_skb_segmentation(const struct sk_buff *skb, u16 *mss, u16 *segments, u16 *header_len)
+{
+	if (!skb_is_gso(skb))
+		return false;
+	*mss = skb_shinfo(skb)->gso_size;
+	*segments = skb_shinfo(skb)->gso_segs;
+	if (skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4)
+		*header_len = skb_transport_offset(skb) + sizeof(struct udphdr);
+	else
+		*header_len = skb_tcp_all_headers(skb);
+	return true;
+}
+
+bool ferrite_helper_skb_vlan(const struct sk_buff *skb, u16 *tci)
+{
+	if (!skb_vlan_tag_present(skb))
+		return false;
+	*tci = skb_vlan_tag_get(skb);
+	return true;
+}
+
+void ferrite_helper_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
+void ferrite_helper_skb_free(struct sk_buff *skb)
+{
+	dev_kfree_skb_any(skb);
+}
+
+netdev_features_t ferrite_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features)
+{
+	return vlan_features_check(skb, features);
+}
+
+/* Makes a packet of a buffer of a page pool. Only if it succeeds does the buffer belong to the packet. */
+struct sk_buff *ferrite_helper_napi_build_packet(struct napi_struct *napi, void *data, unsigned int size,
+						 unsigned int headroom, unsigned int len)
+{
+	struct sk_buff *skb = napi_build_skb(data, size);
+
+	if (!skb)
+		return NULL;
+	skb_mark_for_recycle(skb);
+	skb_reserve(skb, headroom);
+	skb_put(skb, len);
+	skb->dev = napi->dev;
+	return skb;
+}
+
+struct sk_buff *ferrite_helper_napi_copy_packet(struct napi_struct *napi, const void *data, unsigned int len)
+{
+	struct sk_buff *skb = napi_alloc_skb(napi, len);
+
+	if (skb)
+		skb_put_data(skb, data, len);
+	return skb;
+}
+
+/* Hands a packet to the stack; returns whether it was long enough to be one. */
+bool ferrite_helper_napi_receive(struct napi_struct *napi, struct sk_buff *skb, u16 queue)
+{
+	if (unlikely(!pskb_may_pull(skb, ETH_HLEN))) {
+		dev_kfree_skb_any(skb);
+		return false;
+	}
+	skb_record_rx_queue(skb, queue);
+	skb->protocol = eth_type_trans(skb, napi->dev);
+	napi_gro_receive(napi, skb);
+	return true;
+}
+
+unsigned int ferrite_helper_skb_frags(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->nr_frags;
+}
+
+void ferrite_helper_skb_add_frag(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int len,
+				 unsigned int truesize)
+{
+	skb_mark_for_recycle(skb);
+	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, offset, len, truesize);
+}
+
+void ferrite_helper_skb_set_checksum_ok(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
+void ferrite_helper_skb_set_hash(struct sk_buff *skb, u32 hash, bool l4)
+{
+	skb_set_hash(skb, hash, l4 ? PKT_HASH_TYPE_L4 : PKT_HASH_TYPE_L3);
+}
+
+void ferrite_helper_skb_set_vlan(struct sk_buff *skb, u16 tci)
+{
+	__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), tci);
+}
+
+unsigned int ferrite_helper_skb_headroom(void)
+{
+	return NET_SKB_PAD + NET_IP_ALIGN;
+}
+
+unsigned int ferrite_helper_skb_tailroom(void)
+{
+	return SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+}
+
+struct page_pool *ferrite_helper_page_pool_create(struct device *dev, struct napi_struct *napi, u16 queue,
+						  unsigned int pages)
+{
+	struct page_pool_params params = {
+		.flags = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV,
+		.pool_size = pages,
+		.nid = NUMA_NO_NODE,
+		.dev = dev,
+		.napi = napi,
+		.netdev = napi->dev,
+		.queue_idx = queue,
+		.dma_dir = DMA_FROM_DEVICE,
+		.max_len = PAGE_SIZE,
+	};
+
+	return page_pool_create(&params);
+}
+
+struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool, unsigned int *offset, unsigned int size)
+{
+	return page_pool_dev_alloc_frag(pool, offset, size);
+}
+
+void ferrite_helper_page_pool_put(struct page_pool *pool, struct page *page)
+{
+	page_pool_put_full_page(pool, page, false);
+}
+
+dma_addr_t ferrite_helper_page_pool_dma_addr(struct page *page)
+{
+	return page_pool_get_dma_addr(page);
+}
+
+void *ferrite_helper_page_pool_address(struct page *page)
+{
+	return page_address(page);
+}
+
+void ferrite_helper_page_pool_sync_for_cpu(struct page_pool *pool, struct page *page, u32 offset, u32 len)
+{
+	dma_sync_single_range_for_cpu(pool->p.dev, page_pool_get_dma_addr(page), offset, len,
+				      page_pool_get_dma_dir(pool));
+}
+
+void ferrite_helper_page_pool_sync_for_device(struct page_pool *pool, struct page *page, u32 offset, u32 len)
+{
+	dma_sync_single_range_for_device(pool->p.dev, page_pool_get_dma_addr(page), offset, len,
+					 page_pool_get_dma_dir(pool));
+}

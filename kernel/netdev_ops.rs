@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C tables of operations of a network device, made of [`Operations`].
+
+use crate::{
+    bindings,
+    netdev::{
+        Device,
+        Operations,
+        PacketRef, //
+    },
+    netdev_rtnl::Rtnl,
+    netdev_types::{
+        AddressList,
+        AddressLists,
+        Features,
+        Stats, //
+    },
+    skb::SkBuff, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// The C tables of the operations of a `T`.
+///
+/// All functions here are called by the network stack only, with devices that have these tables, so
+/// that a [`Builder`](crate::netdev::Builder) of `T` made them; they exist until the functions
+/// return, as do the other arguments.
+pub(crate) struct Table<T: Operations>(PhantomData<T>);
+
+macro_rules! optional {
+    ($has:ident, $function:ident) => {
+        if T::$has {
+            Some(Self::$function)
+        } else {
+            None
+        }
+    };
+}
+
+impl<T: Operations> Table<T> {
+    const OPS: bindings::net_device_ops = bindings::net_device_ops {
+        ndo_open: Some(Self::open),
+        ndo_stop: Some(Self::stop),
+        ndo_start_xmit: Some(Self::start_xmit),
+        ndo_validate_addr: Some(bindings::eth_validate_addr),
+        ndo_features_check: optional!(HAS_FEATURES_CHECK, features_check),
+        ndo_get_stats64: optional!(HAS_GET_STATS64, get_stats64),
+        ndo_set_rx_mode_async: optional!(HAS_SET_RX_MODE, set_rx_mode),
+        ndo_set_mac_address: optional!(HAS_SET_MAC_ADDRESS, set_mac_address),
+        ndo_change_mtu: optional!(HAS_CHANGE_MTU, change_mtu),
+        ndo_tx_timeout: optional!(HAS_TX_TIMEOUT, tx_timeout),
+        ndo_work: optional!(HAS_WORK, work),
+        ..pin_init::zeroed()
+    };
+    pub(crate) const OPS_REF: &'static bindings::net_device_ops = &Self::OPS;
+
+    const STAT_OPS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
+        get_queue_stats_rx: optional!(HAS_QUEUE_STATS, queue_stats_rx),
+        get_queue_stats_tx: optional!(HAS_QUEUE_STATS, queue_stats_tx),
+        get_base_stats: optional!(HAS_BASE_STATS, base_stats),
+    };
+
+    /// The table, or null if the driver has no such counters.
+    pub(crate) const STAT_OPS_REF: *const bindings::netdev_stat_ops = if T::HAS_QUEUE_STATS {
+        &Self::STAT_OPS
+    } else {
+        core::ptr::null()
+    };
+
+    unsafe extern "C" fn open(device: *mut bindings::net_device) -> c_int {
+        // SAFETY: see `Table`; the stack holds the RTNL.
+        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        from_result(|| T::open(device, rtnl).map(|()| 0))
+    }
+
+    unsafe extern "C" fn stop(device: *mut bindings::net_device) -> c_int {
+        // SAFETY: see `Table`; the stack holds the RTNL.
+        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        T::stop(device, rtnl);
+        0
+    }
+
+    unsafe extern "C" fn start_xmit(
+        skb: *mut bindings::sk_buff,
+        device: *mut bindings::net_device,
+    ) -> bindings::netdev_tx_t {
+        // SAFETY: see `Table`. The stack gives the packet away.
+        let (device, index, skb) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                bindings::ferrite_helper_skb_queue(skb),
+                SkBuff::from_raw(NonNull::new_unchecked(skb)),
+            )
+        };
+        // SAFETY: the stack holds the lock of the queue that the packet is for, as the device has
+        // no lock of its own for sending (`lltx` is not set).
+        let slot = unsafe { device.tx_slots().get(index) };
+        // A packet for a queue that is not in use is dropped.
+        if let (Some(Some(queue)), Some(handle)) = (slot, device.tx_queue(index)) {
+            if let Err(skb) = T::start_xmit(device, queue, handle, skb) {
+                // The stack keeps the packet.
+                let _ = skb.into_raw();
+                return bindings::netdev_tx_NETDEV_TX_BUSY;
+            }
+        }
+        bindings::netdev_tx_NETDEV_TX_OK
+    }
+
+    unsafe extern "C" fn features_check(
+        skb: *mut bindings::sk_buff,
+        device: *mut bindings::net_device,
+        features: bindings::netdev_features_t,
+    ) -> bindings::netdev_features_t {
+        // SAFETY: see `Table`.
+        let (device, skb) = unsafe { (Device::<T>::from_raw(device), PacketRef::from_raw(skb)) };
+        T::features_check(device, skb, Features(features)).0
+    }
+
+    unsafe extern "C" fn get_stats64(
+        device: *mut bindings::net_device,
+        stats: *mut bindings::rtnl_link_stats64,
+    ) {
+        // SAFETY: see `Table`.
+        let (device, stats) = unsafe { (Device::<T>::from_raw(device), Stats::from_raw(stats)) };
+        T::get_stats64(device, stats);
+    }
+
+    unsafe extern "C" fn set_rx_mode(
+        device: *mut bindings::net_device,
+        unicast: *mut bindings::netdev_hw_addr_list,
+        multicast: *mut bindings::netdev_hw_addr_list,
+    ) -> c_int {
+        // SAFETY: see `Table`; the lists are copies made for this call, and the flags change under
+        // the RTNL only, which the stack holds.
+        let (device, lists) = unsafe {
+            let flags = (*device).flags;
+            let lists = AddressLists {
+                promiscuous: flags & bindings::net_device_flags_IFF_PROMISC != 0,
+                all_multicast: flags & bindings::net_device_flags_IFF_ALLMULTI != 0,
+                unicast: AddressList::from_raw(unicast),
+                multicast: AddressList::from_raw(multicast),
+            };
+            (Device::<T>::from_raw(device), lists)
+        };
+        from_result(|| T::set_rx_mode(device, &lists).map(|()| 0))
+    }
+
+    unsafe extern "C" fn set_mac_address(
+        device: *mut bindings::net_device,
+        address: *mut c_void,
+    ) -> c_int {
+        // SAFETY: see `Table`; the stack holds the RTNL and passes a `sockaddr_storage`, in which
+        // at least six bytes follow the family.
+        let (device, rtnl, address) = unsafe {
+            let address = address.cast::<u8>().add(2).cast::<[u8; 6]>().read();
+            (Device::<T>::from_raw(device), Rtnl::assume(), address)
+        };
+        if address == [0; 6] || address[0] & 1 != 0 {
+            // CAST: errno values are small.
+            return -(kernel::bindings::EADDRNOTAVAIL as c_int);
+        }
+        from_result(|| {
+            T::set_mac_address(device, rtnl, address)?;
+            device.set_address(rtnl, address);
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn change_mtu(device: *mut bindings::net_device, mtu: c_int) -> c_int {
+        // SAFETY: see `Table`; the stack holds the RTNL.
+        let (this, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        from_result(|| {
+            let mtu = u32::try_from(mtu).map_err(|_| EINVAL)?;
+            T::change_mtu(this, rtnl, mtu)?;
+            // SAFETY: the device is valid; the MTU changes under the RTNL and may be read at any
+            // time.
+            unsafe { mtu_of(device).write_volatile(mtu) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn tx_timeout(device: *mut bindings::net_device, queue: c_uint) {
+        // SAFETY: see `Table`.
+        let device = unsafe { Device::<T>::from_raw(device) };
+        // CAST: the device has no more queues than that.
+        T::tx_timeout(device, queue as u16);
+    }
+
+    unsafe extern "C" fn work(device: *mut bindings::net_device, events: c_ulong) {
+        // SAFETY: see `Table`; the stack holds the RTNL.
+        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        T::work(device, rtnl, events);
+    }
+
+    unsafe extern "C" fn queue_stats_rx(
+        device: *mut bindings::net_device,
+        index: c_int,
+        stats: *mut bindings::netdev_queue_stats_rx,
+    ) {
+        // SAFETY: see `Table`.
+        let (device, stats) = unsafe { (Device::<T>::from_raw(device), &mut *stats) };
+        // CAST: the device has no more queues than that.
+        T::queue_stats(device, index as u16).fill_rx(stats);
+    }
+
+    unsafe extern "C" fn queue_stats_tx(
+        device: *mut bindings::net_device,
+        index: c_int,
+        stats: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: see `Table`.
+        let (device, stats) = unsafe { (Device::<T>::from_raw(device), &mut *stats) };
+        // CAST: the device has no more queues than that.
+        T::queue_stats(device, index as u16).fill_tx(stats);
+    }
+
+    unsafe extern "C" fn base_stats(
+        device: *mut bindings::net_device,
+        rx: *mut bindings::netdev_queue_stats_rx,
+        tx: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: see `Table`.
+        let (device, rx, tx) = unsafe { (Device::<T>::from_raw(device), &mut *rx, &mut *tx) };
+        let stats = T::base_stats(device);
+        stats.fill_rx(rx);
+        stats.fill_tx(tx);
+    }
+}
+
+/// Returns where the MTU of a device is.
+///
+/// # Safety
+///
+/// `device` is valid.
+pub(crate) unsafe fn mtu_of(device: *mut bindings::net_device) -> *mut u32 {
+    // SAFETY: by the requirements of this function.
+    unsafe { &raw mut (*device).mtu }
+}
