@@ -65,7 +65,7 @@ impl Recovery {
 /// bound to the driver, in process context.
 #[vtable]
 pub trait Driver: pci::Driver {
-    /// Number of bits of the bus addresses that the device can use.
+    /// Number of bits of the bus addresses that the device can use, 24 to 64.
     const DMA_BITS: u32;
 
     /// The driver takes care of the IOMMU domain of its devices, as one does that lets user space
@@ -215,16 +215,17 @@ impl<T: Driver> Adapter<T> {
         },
         ..pin_init::zeroed()
     };
+    const DMA_MASK: u64 = {
+        assert!(T::DMA_BITS >= 24 && T::DMA_BITS <= 64);
+        u64::MAX >> (64 - T::DMA_BITS)
+    };
     const ERROR_HANDLERS_REF: &'static bindings::pci_error_handlers = &Self::ERROR_HANDLERS;
 
     extern "C" fn probe(pdev: *mut bindings::pci_dev, id: *const bindings::pci_device_id) -> c_int {
         from_result(|| {
             // SAFETY: no driver uses the device yet, so that nobody does DMA with another mask.
             to_result(unsafe {
-                bindings::dma_set_mask_and_coherent(
-                    &raw mut (*pdev).dev,
-                    u64::MAX >> (64 - T::DMA_BITS),
-                )
+                bindings::dma_set_mask_and_coherent(&raw mut (*pdev).dev, Self::DMA_MASK)
             })?;
             // SAFETY: the PCI core calls this with a valid device, which it keeps locked until this
             // returns.
