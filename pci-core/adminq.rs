@@ -328,7 +328,7 @@ impl AdminQueue {
             Some(Notice::Lost(loss)) => {
                 dev_err!(
                     self.device,
-                    "device lost: {loss}; unbind the driver to recover\n"
+                    "device lost: {loss}; all commands fail until it is bound anew\n"
                 );
             }
             None => {}

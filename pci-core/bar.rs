@@ -75,6 +75,9 @@ impl Bar {
 
     /// Resets the function and waits until that is over.
     pub(crate) fn reset(&self) -> Result<(), Unfit> {
+        if !self.alive() {
+            return Err(Unfit::Vanished);
+        }
         self.write(Control::default().with_reset(1));
         let mut left = RESET_TIMEOUT.as_millis();
         loop {

@@ -30,6 +30,7 @@ use kernel_ext::{
         PortRegistration,
         Registration, //
     },
+    gate::Gate,
     pci::is_vf, //
 };
 use zerocopy::FromZeros;
@@ -45,16 +46,19 @@ const OWN_PORT: u32 = 0;
 const UNREADABLE: &str = "unreadable";
 
 /// What the instance operates on.
+///
+/// A net device may hold on to its port, and so to this, for longer than the device is bound.
 struct Handle {
-    admin: Arc<AdminQueue>,
+    admin: Gate<AdminQueue>,
     function: FunctionId,
 }
 
 #[vtable]
 impl Ops for Handle {
     fn info_get(&self, info: &mut Info<'_>, extack: &mut ExtAck<'_>) -> Result {
+        let admin = self.admin.enter().ok_or(ENODEV)?;
         let mut identity = Identity::new_zeroed();
-        self.admin
+        admin
             .fetch(self.function, Identify {}, &mut identity)
             .inspect_err(|error| {
                 extack.set(fmt!("the device does not identify itself: {error}"));
@@ -86,6 +90,7 @@ impl Devlink {
         function: FunctionId,
     ) -> Result<Self> {
         let device: &Device<Bound> = pdev.as_ref();
+        let admin = Gate::new(device, admin)?;
         let handle = Arc::new(Handle { admin, function }, GFP_KERNEL)?;
         let instance = Instance::new(device, handle)?;
         let flavour = if is_vf(pdev) {

@@ -6,8 +6,6 @@
 //! kernel module compiles it as `mod logic`, cargo compiles it as a crate and plugs it into the
 //! real device model in `tests/`.
 
-#![forbid(unsafe_code)]
-
 #[path = "logic/adminq.rs"]
 pub mod adminq;
 #[path = "logic/eventq.rs"]
