@@ -12,7 +12,7 @@ LIES = [
     ("rx_cookie_out_of_range", "rx_wrong_cookie param=0xffffffff skip=20 count=5", True),
     ("rx_cookie_of_another_buffer", "rx_wrong_cookie param=3 skip=20 count=5", False),
     ("rx_length_out_of_range", "rx_wrong_length param=0xffffffff skip=20 count=5", True),
-    ("rx_length_of_nothing", "rx_wrong_length param=0 skip=20 count=5", True),
+    ("rx_length_of_nothing", "rx_wrong_length param=0 skip=20 count=5", False),
     ("rx_length_beyond_the_buffer", "rx_wrong_length param=65536 skip=20 count=1", True),
     ("tx_index_far_ahead", "tx_wrong_index param=100000 skip=20 count=1", True),
     ("tx_index_one_ahead", "tx_wrong_index param=1 skip=20 count=3", False),

@@ -2,18 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Function level resets through sysfs, with the driver bound and without."""
 
-from ferrite import Pair, cmd, defer, ip, ksft_eq, ksft_in, need_dpus, run, wait_for
-
-
-def flr(pci):
-    """Resets the function by FLR and nothing else."""
-    ksft_in("flr", pci.read("reset_method").split())
-    old = pci.read("reset_method")
-    pci.write("reset_method", "flr")
-    try:
-        pci.write("reset", 1)
-    finally:
-        pci.write("reset_method", old)
+from ferrite import Pair, cmd, defer, ip, ksft_eq, need_dpus, run, wait_for
 
 
 def pair():
@@ -26,7 +15,7 @@ def without_a_driver_it_leaves_a_device_that_probes():
     defer(pci.restore)
     pci.unbind()
     for _ in range(3):
-        flr(pci)
+        pci.reset("flr")
     pci.bind()
     ksft_eq(pci.driver, "ferrite_core")
 
@@ -36,7 +25,7 @@ def with_the_driver_bound_packets_pass_afterwards():
     made = pair()
     made.left.ping(made.right.ipv4)
     for _ in range(3):
-        flr(pci)
+        pci.reset("flr")
         wait_for(lambda: made.left.link()["operstate"] == "UP", "the link to be up again")
         made.left.ping(made.right.ipv4)
 
@@ -45,7 +34,7 @@ def under_traffic():
     pci = need_dpus(1)[0]
     made = pair()
     with made.stream():
-        flr(pci)
+        pci.reset("flr")
     made.left.wait_up()
     made.left.ping(made.right.ipv4)
 
@@ -54,7 +43,7 @@ def while_the_device_is_down():
     pci = need_dpus(1)[0]
     made = pair()
     made.left.down()
-    flr(pci)
+    pci.reset("flr")
     made.left.up()
     made.left.ping(made.right.ipv4)
 
@@ -66,7 +55,7 @@ def settings_hold_through_it():
     defer(cmd, f"ip link set {made.left.netdev} address {old} mtu 1500")
     defer(made.left.leave)
     ip(f"link set {made.left.netdev} address 02:00:00:00:00:99 mtu 4000", ns=made.left.ns)
-    flr(pci)
+    pci.reset("flr")
     made.left.wait_up()
     link = made.left.link()
     ksft_eq((link["address"], link["mtu"]), ("02:00:00:00:00:99", 4000))

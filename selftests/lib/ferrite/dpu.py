@@ -67,10 +67,21 @@ class Pci:
         (DRIVER / "bind").write_text(self.address, encoding="ascii")
         return self.wait_netdev()
 
-    def restore(self):
+    def reset(self, method):
+        """Resets the function by one method, `flr` or `bus`, as sysfs does it."""
+        usual = self.read("reset_method")
+        self.write("reset_method", method)
+        try:
+            self.write("reset", 1)
+        finally:
+            self.write("reset_method", usual)
+
+    def restore(self, reset=None):
         """Makes sure that the driver is bound and healthy, whatever happened before. For defer()."""
         if self.driver:
             self.unbind()
+        if reset:
+            self.reset(reset)
         self.bind()
 
     @property
