@@ -236,6 +236,12 @@ impl<T: Driver> Adapter<T> {
             let id = unsafe { &*id.cast::<pci::DeviceId>() };
             let data = T::probe(pdev, T::ID_TABLE.info(id.index()));
             pdev.as_ref().set_drvdata(data)?;
+            if T::HAS_SLOT_RESET {
+                // What `slot_reset` restores: the device as the driver set it up.
+                //
+                // SAFETY: the device is valid and locked.
+                unsafe { bindings::pci_save_state(raw(pdev)) };
+            }
             Ok(0)
         })
     }
@@ -294,8 +300,12 @@ impl<T: Driver> Adapter<T> {
     extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
         // SAFETY: error recovery holds the lock of the device and found it bound.
         let (pdev, data) = unsafe { Self::bound(pdev) };
-        // SAFETY: the device was reset and is not in use.
-        unsafe { bindings::pci_restore_state(raw(pdev)) };
+        // SAFETY: the device was reset and is not in use; `probe` saved its state. Restoring uses the
+        // saved state up.
+        unsafe {
+            bindings::pci_restore_state(raw(pdev));
+            bindings::pci_save_state(raw(pdev));
+        }
         T::slot_reset(pdev, data).raw()
     }
 
