@@ -7,18 +7,27 @@
 set -euo pipefail
 export LC_ALL=C
 
+say() { printf 'ferrite: %s\n' "$*" >&2; }
+die() { printf 'ferrite: error: %s\n' "$*" >&2; exit 1; }
+
 ferrite_tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 ferrite_cache=${FERRITE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ferrite}
-mkdir -p "$ferrite_cache"/{download,toolbox,src,kernel,modules,qemu,qemu-build,cargo,target,home,lock,log,run}
+# Created once, with the tag by which backups know caches; a directory that is something else is left alone.
+if [ ! -e "$ferrite_cache/CACHEDIR.TAG" ]; then
+    mkdir -p "$ferrite_cache"
+    ferrite_found=$(ls -A "$ferrite_cache")
+    # Asked again: another run may have made it just now.
+    [ -z "$ferrite_found" ] || [ -e "$ferrite_cache/CACHEDIR.TAG" ] || die "\
+$ferrite_cache is not empty and no cache of ours (it has no CACHEDIR.TAG); FERRITE_CACHE=directory chooses another"
+    printf 'Signature: 8a477f597d28d172789f06886806bc55\n# Made by Ferrite.\n' >"$ferrite_cache/CACHEDIR.TAG"
+fi
 ferrite_cache=$(cd "$ferrite_cache" && pwd -P)
+mkdir -p "$ferrite_cache"/{download,toolbox,src,kernel,modules,qemu,qemu-build,cargo,target,home,lock,log,run}
 
 # State that follows one working tree rather than content (incremental builds go by time stamps, which two
 # trees must not share).
 ferrite_tree_state=$ferrite_cache/tree/$(printf %s "$ferrite_tree" | sha256sum | cut -c1-12)
 mkdir -p "$ferrite_tree_state"/{target,modules}
-
-say() { printf 'ferrite: %s\n' "$*" >&2; }
-die() { printf 'ferrite: error: %s\n' "$*" >&2; exit 1; }
 
 # Runs a command as root: what needs it is mounting the toolbox and making it.
 as_root() {
