@@ -16,7 +16,7 @@
 //!
 //! # Lifetime
 //!
-//! A [`Function`] may be cloned and kept. When the core lets go of the device, each method that
+//! A [`Function`] may be cloned and kept, and dropped where sleeping is allowed. When the core lets go of the device, each method that
 //! needs it fails with [`CmdError::Gone`], or does nothing if it cannot fail; the core waits for
 //! calls under way. Nothing of the core's is reachable afterwards, so that its module can go.
 

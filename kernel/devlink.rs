@@ -33,7 +33,13 @@ use kernel::{
     },
     error::from_result,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        Arc, //
+    },
 };
 
 /// What a driver does for a devlink instance. All operations are called in process context.
@@ -62,10 +68,10 @@ impl<T: Ops> Table<T> {
 
     /// # Safety
     ///
-    /// `devlink` was made by [`Instance::new`] with this table, and is not freed for `'a`.
+    /// `devlink` was made by [`Instance::new`] with this table, and is registered for `'a`.
     unsafe fn data<'a>(devlink: *mut bindings::devlink) -> &'a T {
         // SAFETY: by the requirements of this function, `devlink` is valid and its private part
-        // holds a pointer to the `T` that `Memory` keeps until it has freed `devlink`.
+        // holds a pointer to the `T` that `Registration` keeps until it has unregistered it.
         unsafe { &**bindings::devlink_priv(devlink).cast::<*const T>() }
     }
 
@@ -86,21 +92,17 @@ impl<T: Ops> Table<T> {
     }
 }
 
-/// The memory of an instance, without its type.
+/// The memory of an instance. Nothing of the driver's belongs to it, so that its module can go
+/// while a port is kept.
 ///
 /// # Invariants
 ///
-/// `devlink` is an allocated instance. `_data` is what its private part points to.
+/// `devlink` is an allocated instance.
 pub(crate) struct Memory {
     devlink: NonNull<bindings::devlink>,
-    _data: Arc<dyn Keep>,
 }
 
-/// Anything that can be kept alive.
-trait Keep: Send + Sync {}
-impl<T: Send + Sync> Keep for T {}
-
-// SAFETY: a `struct devlink` does not belong to a thread; `_data` is `Send` and `Sync`.
+// SAFETY: a `struct devlink` does not belong to a thread.
 unsafe impl Send for Memory {}
 
 // SAFETY: the functions on a `struct devlink` that are used lock it.
@@ -124,6 +126,7 @@ impl Drop for Memory {
 pub struct Instance<T: Ops> {
     memory: Arc<Memory>,
     data: Arc<T>,
+    registered: Atomic<bool>,
 }
 
 impl<T: Ops> Instance<T> {
@@ -150,14 +153,12 @@ impl<T: Ops> Instance<T> {
                 .cast::<*const T>()
                 .write(Arc::as_ptr(&data))
         };
-        // INVARIANT: as just written.
-        let memory = Memory {
-            devlink,
-            _data: data.clone(),
-        };
+        // INVARIANT: as just allocated.
+        let memory = Memory { devlink };
         Ok(Self {
             memory: Arc::new(memory, GFP_KERNEL)?,
             data,
+            registered: Atomic::new(false),
         })
     }
 
@@ -167,13 +168,23 @@ impl<T: Ops> Instance<T> {
     }
 
     /// Makes the instance visible to users, until what is returned is dropped.
-    pub fn register(&self) -> Registration {
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it was made visible before.
+    pub fn register(&self) -> Result<Registration> {
         let locked = self.lock();
-        // SAFETY: the instance is not registered: `Registration` can only be had here, and devlink
-        // warns and refuses if it is called twice. The lock is held.
+        if self.registered.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: the instance was never registered, and the lock is held. The data is kept until
+        // it is unregistered.
         unsafe { bindings::devl_register(locked.as_raw()) };
         drop(locked);
-        Registration(self.memory.clone())
+        Ok(Registration {
+            memory: self.memory.clone(),
+            _data: self.data.clone(),
+        })
     }
 }
 
@@ -188,12 +199,20 @@ impl<T: Ops> Deref for Instance<T> {
 /// An instance is visible to users for as long as this lives.
 ///
 /// Must not be dropped with the lock of the instance held.
-pub struct Registration(Arc<Memory>);
+pub struct Registration {
+    memory: Arc<Memory>,
+    // What operations are called with.
+    _data: Arc<dyn Keep>,
+}
+
+/// Anything that can be kept alive.
+trait Keep: Send + Sync {}
+impl<T: Send + Sync> Keep for T {}
 
 impl Drop for Registration {
     fn drop(&mut self) {
         // SAFETY: `register` registered it and nobody has unregistered it.
-        unsafe { bindings::devlink_unregister(self.0.as_raw()) };
+        unsafe { bindings::devlink_unregister(self.memory.as_raw()) };
     }
 }
 

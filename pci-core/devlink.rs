@@ -108,7 +108,7 @@ impl Devlink {
     }
 
     /// Makes the instance visible, until what is returned is dropped.
-    pub(crate) fn register(&self) -> Registration {
+    pub(crate) fn register(&self) -> Result<Registration> {
         self.instance.register()
     }
 }

@@ -149,7 +149,7 @@ impl<'bound> Data<'bound> {
             .inspect_err(|error| dev_err!(pdev, "creating the event queue: {error}\n"))?;
         let interrupt = Interrupt::new(pdev, &vectors, queue.clone(), events.clone())?;
         let health = Health::new(queue.clone())?;
-        let visible = devlink.register();
+        let visible = devlink.register()?;
         let number = auxdev::ETH.take()?;
         let registration = owner.publish(device, names::ETH, number.get())?;
         let debugfs = debugfs::publish(device, queue.clone(), events, &function)?;
