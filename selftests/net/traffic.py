@@ -80,7 +80,8 @@ def tcp_runs_in_both_directions_on_several_streams():
 def small_udp_packets_pass():
     made = pair()
     before = both_stats(made)
-    report = made.iperf("--udp --length 18 --bitrate 1M", seconds=2)
+    # Slow enough for a guest that is emulated on a busy host.
+    report = made.iperf("--udp --length 18 --bitrate 100K", seconds=3)
     ksft_gt(report["end"]["sum"]["packets"], 1000)
     ksft_eq(report["end"]["sum"]["lost_packets"], 0)
     nothing_went_wrong(made, before)

@@ -66,7 +66,7 @@ class Side:
 
     def ping(self, address, count=5, size=56, options=""):
         """Pings and fails unless every packet comes back."""
-        done = cmd(f"ping -n -q -c {count} -i 0.02 -w 30 -s {size} {options} {address}", ns=self.ns, timeout=60,
+        done = cmd(f"ping -n -q -c {count} -i 0.02 -W 10 -s {size} {options} {address}", ns=self.ns, timeout=60,
                    fail=False)
         if not re.search(rf"\b{count} packets transmitted, {count} received, 0% packet loss", done.stdout):
             raise KsftFailEx(f"ping {address} from {self}:\n{done.stdout}{done.stderr}")
