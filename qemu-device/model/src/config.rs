@@ -26,6 +26,10 @@ use crate::mac::Mac;
 pub const FIRMWARE: FirmwareVersion = FirmwareVersion(0).with_major(1).with_minor(0).with_patch(0);
 /// Name of the ASIC that the model is.
 pub const ASIC: &str = "ferrite-1";
+/// Revision of the ASIC that the model is.
+pub(crate) const ASIC_REVISION: u16 = 1;
+/// Firmware slots of the board.
+pub(crate) const FIRMWARE_SLOTS: u16 = 2;
 
 /// Set-up of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +129,14 @@ impl Config {
             }
         }
         features
+    }
+
+    /// Returns the number of queues of each kind of a function that raises its interrupts as
+    /// `function`: no more than there are vectors, one of which is that of the admin queue.
+    pub(crate) fn num_queues_of(&self, function: PciFn) -> u16 {
+        self.num_queues
+            .min(self.vectors(function).saturating_sub(1))
+            .max(1)
     }
 
     /// Returns the number of MSI-X vectors of a PCI function.

@@ -4,17 +4,24 @@
 
 use std::sync::Arc;
 
-use ferrite_abi::event::FunctionState;
-use ferrite_abi::regs::AdminError;
+use ferrite_abi::event::{
+    FunctionChange,
+    FunctionState,
+    LinkChange,
+    QueueError,
+    QueueSyndrome, //
+};
+use ferrite_abi::wire::{
+    U16,
+    U32, //
+};
 
+use crate::bus::Bus;
 use crate::config::{
     Config,
     ConfigError, //
 };
-use crate::faults::{
-    Faults,
-    Script, //
-};
+use crate::faults::Script;
 use crate::function::Function;
 use crate::host::{
     Host,
@@ -23,18 +30,27 @@ use crate::host::{
 };
 use crate::latch::Latch;
 use crate::mac::Mac;
+use crate::packet::ETH_HEADER;
 use crate::pci::PciFunction;
-use crate::save::{
-    saved,
-    LoadError, //
+use crate::port::Port;
+use crate::queue::Kind;
+use crate::rx::Pool;
+use crate::save::LoadError;
+use crate::slot::Slot;
+use crate::state::State;
+use crate::switch::Vport;
+use crate::timers::{
+    Timer,
+    Timers, //
 };
-use crate::slot::{
-    Slot,
-    SLOTS, //
-};
+use crate::tx::Scratch;
+use crate::work::Work;
 
 /// How long a reset of a function takes, in nanoseconds. Meanwhile it reads as all ones.
 const RESET_NS: u64 = 1_000_000;
+
+/// Frames from the uplink that are taken between two runs.
+const UPLINK_BURST: u32 = 1024;
 
 /// A Ferrite DPU.
 ///
@@ -47,32 +63,23 @@ pub struct Device {
     script: Script,
     latch: Arc<Latch>,
     pub(crate) state: State,
+    /// The time, as it was when the host last called.
+    pub(crate) now: u64,
+    /// What becomes due. Follows from the state.
+    pub(crate) timers: Timers,
+    /// When the host was asked to call.
+    timer_set: Option<u64>,
+    /// Queues whose doorbell was rung.
+    work: Work,
+    /// RX queues with completions that are not written yet.
+    pub(crate) pending: Work,
+    pub(crate) pool: Pool,
+    pub(crate) scratch: Option<Scratch>,
+    /// Frames that the uplink may still bring before the next run.
+    uplink_credit: u32,
+    /// Whether a frame of the uplink was turned away.
+    uplink_waits: bool,
 }
-
-/// What is saved of a device.
-#[derive(Debug)]
-pub(crate) struct State {
-    /// The functions, by slot.
-    pub(crate) functions: Vec<Option<Box<Function>>>,
-    /// The PCI functions, those of VFs that are off included.
-    pub(crate) pci: Vec<PciFunction>,
-    pub(crate) faults: Faults,
-    /// Whether the uplink is up.
-    pub(crate) uplink_up: bool,
-    /// When the firmware hung, if it did.
-    pub(crate) hung_at: Option<u64>,
-    /// Whether the device is gone from the bus.
-    pub(crate) vanished: bool,
-}
-
-saved!(State {
-    functions,
-    pci,
-    faults,
-    uplink_up,
-    hung_at,
-    vanished
-});
 
 /// What became of a frame from the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +104,15 @@ impl Device {
             script,
             latch: Arc::new(Latch::new()),
             state,
+            now: 0,
+            timers: Timers::default(),
+            timer_set: None,
+            work: Work::default(),
+            pending: Work::default(),
+            pool: Pool::default(),
+            scratch: None,
+            uplink_credit: UPLINK_BURST,
+            uplink_waits: false,
         })
     }
 
@@ -110,47 +126,103 @@ impl Device {
         self.latch.clone()
     }
 
-    /// Does what there is to do: doorbells, admin commands, packets; `budget` bounds the number of
-    /// packets. Returns whether there is more to do, so that it is to be called again soon.
+    /// Does what there is to do: doorbells, admin commands, packets; `budget` is the number of
+    /// descriptors after which it returns. Returns whether there is more to do, so that it is to
+    /// be called again soon.
     #[must_use]
     pub fn run(&mut self, host: &mut dyn Host, budget: u32) -> bool {
-        let _ = (host, budget);
         self.latch.begin();
-        self.latch.take(|_, _, _| {});
-        false
+        let work = &mut self.work;
+        self.latch.take(|slot, tx, rx| work.add(slot, tx, rx));
+        self.now = host.now_ns();
+        if self.state.vanished {
+            return false;
+        }
+        let more = self.run_admin(host);
+        self.run_queues(host, budget);
+        self.publish_received(host);
+        self.set_timer(host);
+        self.uplink_credit = UPLINK_BURST;
+        if std::mem::take(&mut self.uplink_waits) {
+            host.uplink_ready();
+        }
+        more || !self.work.is_empty()
     }
 
     /// Does what has become due.
     pub fn timer(&mut self, host: &mut dyn Host) {
-        host.set_timer(None);
+        self.now = host.now_ns();
+        self.timer_set = None;
+        while let Some(timer) = self.timers.take_due(self.now) {
+            match timer {
+                Timer::Admin(function) => self.admin_is_due(host, function),
+                Timer::Interrupt(slot, kind, index) => {
+                    self.interrupt_is_due(host, slot, kind, index);
+                }
+            }
+        }
+        self.set_timer(host);
     }
 
     /// Returns whether [`Self::uplink_receive`] would take a frame.
     pub fn uplink_can_receive(&self) -> bool {
-        true
+        self.uplink_credit > 0
     }
 
     /// Takes a frame from the uplink, from the destination address to the end of the payload.
     pub fn uplink_receive(&mut self, host: &mut dyn Host, frame: &[u8]) -> Received {
-        let _ = (host, frame);
+        if self.uplink_credit == 0 {
+            self.uplink_waits = true;
+            return Received::Full;
+        }
+        if !self.state.uplink_up || self.state.vanished || frame.len() < ETH_HEADER {
+            return Received::Taken;
+        }
+        self.uplink_credit -= 1;
+        self.now = host.now_ns();
+        self.forward(host, Vport::Uplink, frame);
+        // Completions are written, for many frames at once, by the run.
+        host.schedule();
         Received::Taken
     }
 
     /// Plugs the uplink's cable in or out.
     pub fn set_uplink(&mut self, host: &mut dyn Host, up: bool) {
-        if self.state.uplink_up != up {
-            self.state.uplink_up = up;
-            host.trace(&Trace::Uplink { up });
+        if self.state.uplink_up == up {
+            return;
+        }
+        self.now = host.now_ns();
+        self.state.uplink_up = up;
+        host.trace(&Trace::Uplink { up });
+        let (speed, up) = self.link();
+        for function in self.pci_functions() {
+            if let Some(slot) = Slot::of_pci(function) {
+                let change = LinkChange {
+                    speed: U32::new(speed),
+                    up: up.into(),
+                    rsvd: [0; 3],
+                };
+                self.post_event(host, function, slot.id(), change);
+            }
         }
     }
 
-    /// Resets a PCI function, as a function-level reset does.
+    /// Resets a PCI function, as a function-level reset does. For a millisecond it reads as all
+    /// ones.
     pub fn reset_function(&mut self, host: &mut dyn Host, function: PciFn) {
-        let Some(pci) = self.state.pci.get_mut(usize::from(function.0)) else {
+        self.now = host.now_ns();
+        let Some(slot) = self.slot_of(function) else {
             return;
         };
-        pci.reset(host.now_ns().saturating_add(RESET_NS));
+        self.clear_function(slot);
+        self.state.pci[usize::from(function.0)].reset(self.now.saturating_add(RESET_NS));
+        if function == PciFn::PF {
+            // The firmware starts again.
+            self.state.hung_at = None;
+        }
         host.trace(&Trace::Reset { function });
+        self.tell_state(host, slot);
+        self.set_timer(host);
     }
 
     /// Resets the whole device, as power-on does. The uplink keeps its state, VFs are off.
@@ -160,8 +232,8 @@ impl Device {
             uplink_up,
             ..State::power_on(&self.config, &self.script)
         };
-        self.latch.take(|_, _, _| {});
-        host.set_timer(None);
+        self.forget();
+        self.set_timer(host);
         host.trace(&Trace::Reset {
             function: PciFn::PF,
         });
@@ -169,41 +241,97 @@ impl Device {
 
     /// Turns the first `count` VFs on and the others off.
     pub fn set_vfs(&mut self, host: &mut dyn Host, count: u16) {
+        self.now = host.now_ns();
         let count = count.min(self.config.max_vfs);
-        for (index, slot) in (0..self.config.max_vfs).filter_map(|vf| Some((vf, Slot::vf(vf)?))) {
+        for index in 0..self.config.max_vfs {
+            let Some(slot) = Slot::vf(index) else {
+                continue;
+            };
             let on = index < count;
             if self.function(slot).is_some() == on {
                 continue;
             }
-            self.state.functions[slot.index()] =
-                on.then(|| Box::new(Function::new(Mac(self.config.mac).derived(1 + index))));
+            if on {
+                let mac = Mac(self.config.mac).derived(1 + index);
+                let function = Function::new(mac, self.config.num_queues_of(slot.pci()));
+                self.state.switch.plug(slot, &function.port);
+                self.state.functions[slot.index()] = Some(Box::new(function));
+            } else {
+                self.clear_function(slot);
+                self.unplug(slot);
+                self.state.functions[slot.index()] = None;
+            }
             self.state.pci[slot.index()] = PciFunction::default();
+            self.tell_state(host, slot);
         }
+        self.set_timer(host);
         host.trace(&Trace::Vfs { count });
     }
 
     /// Lets a PCI function do DMA and raise interrupts, or not.
     pub fn set_bus_master(&mut self, host: &mut dyn Host, function: PciFn, on: bool) {
-        if let Some(pci) = self.state.pci.get_mut(usize::from(function.0)) {
-            pci.bus_master = on;
+        let Some(pci) = self.state.pci.get_mut(usize::from(function.0)) else {
+            return;
+        };
+        pci.bus_master = on;
+        if on {
+            // What was rung meanwhile was not looked at.
+            for slot in (0..self.state.functions.len()).filter_map(Slot::from_index) {
+                if slot.pci() == function {
+                    self.look_at_queues(slot);
+                }
+            }
             host.schedule();
         }
     }
 
-    /// Returns the whole state as bytes.
+    /// Returns the whole state as bytes, to be given to [`Self::load`] of another device.
     pub fn save(&self) -> Vec<u8> {
-        Vec::new()
+        self.state.to_bytes(&self.config)
     }
 
-    /// Takes over a state that a device of the same set-up saved. [`Self::run`] must be scheduled
-    /// afterwards.
+    /// Takes over a state that a device of the same set-up saved. [`Self::run`] must be called
+    /// soon afterwards.
     ///
     /// # Errors
     ///
     /// Refuses what is not such a state, and then is as it was before.
     pub fn load(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
-        let _ = bytes;
-        Err(LoadError::Magic)
+        self.state = State::from_bytes(bytes, &self.config)?;
+        self.forget();
+        for pci in (0..).map(PciFn).zip(&self.state.pci) {
+            for due in pci.1.admin.delays() {
+                self.timers.add(due, Timer::Admin(pci.0));
+            }
+        }
+        for slot in (0..self.state.functions.len()).filter_map(Slot::from_index) {
+            let Some(function) = self.state.functions[slot.index()].as_deref() else {
+                continue;
+            };
+            for (due, timer) in function.queues().filter_map(|queue| queue.pending_timer()) {
+                self.timers.add(due, timer);
+            }
+            for queue in function.rx.iter().flatten() {
+                self.pool.adopt(queue);
+            }
+            self.pending.add(slot, 0, u64::MAX);
+            self.look_at_queues(slot);
+        }
+        Ok(())
+    }
+
+    /// Forgets all that follows from the state.
+    fn forget(&mut self) {
+        self.latch.take(|_, _, _| {});
+        self.timers.clear();
+        self.work = Work::default();
+        self.pending = Work::default();
+        self.pool.clear();
+    }
+
+    /// Returns all PCI functions, VFs that are off included.
+    pub(crate) fn pci_functions(&self) -> impl Iterator<Item = PciFn> {
+        (0..=self.config.max_vfs).map(PciFn)
     }
 
     /// Returns the function in a slot, if it is provisioned.
@@ -211,55 +339,253 @@ impl Device {
         self.state.functions[slot.index()].as_deref()
     }
 
-    /// Stops the admin queue of a PCI function after an error.
-    pub(crate) fn fail_admin(&mut self, host: &mut dyn Host, function: PciFn, error: AdminError) {
-        self.state.pci[usize::from(function.0)].admin.fail(error);
-        host.trace(&Trace::AdminQueue {
+    /// Returns the function in a slot, if it is provisioned, to change it.
+    pub(crate) fn function_mut(&mut self, slot: Slot) -> Option<&mut Function> {
+        self.state.functions[slot.index()].as_deref_mut()
+    }
+
+    /// Returns the slot of a PCI function that is there.
+    pub(crate) fn slot_of(&self, function: PciFn) -> Option<Slot> {
+        Slot::of_pci(function).filter(|slot| self.function(*slot).is_some())
+    }
+
+    /// Returns the host as a PCI function sees it.
+    pub(crate) fn bus<'a>(&'a mut self, host: &'a mut dyn Host, function: PciFn) -> Bus<'a> {
+        Bus {
+            host,
+            faults: &mut self.state.faults,
+            timers: &mut self.timers,
             function,
-            enabled: false,
-            error: error.0,
+            now: self.now,
+        }
+    }
+
+    /// Returns speed and state of the link.
+    pub(crate) fn link(&self) -> (u32, bool) {
+        let up = self.state.uplink_up;
+        (if up { self.config.speed } else { 0 }, up)
+    }
+
+    /// Returns whether a function's queues may work: its PCI function is well and may do DMA.
+    pub(crate) fn can_move_packets(&self, slot: Slot) -> bool {
+        let pci = &self.state.pci[usize::from(slot.pci().0)];
+        pci.bus_master && pci.is_ready(self.now) && !self.state.vanished
+    }
+
+    /// Lets the next run look at all queues of a function.
+    pub(crate) fn look_at_queues(&mut self, slot: Slot) {
+        if self.function(slot).is_some() {
+            self.work.add(slot, u64::MAX, u64::MAX);
+        }
+    }
+
+    /// Changes what the switch knows of a function's port.
+    pub(crate) fn change_port(&mut self, slot: Slot, change: impl FnOnce(&mut Port)) {
+        let State {
+            functions, switch, ..
+        } = &mut self.state;
+        if let Some(function) = functions[slot.index()].as_deref_mut() {
+            switch.unplug(slot, &function.port);
+            change(&mut function.port);
+            switch.plug(slot, &function.port);
+        }
+    }
+
+    /// Takes a function's port out of the switch.
+    fn unplug(&mut self, slot: Slot) {
+        let State {
+            functions, switch, ..
+        } = &mut self.state;
+        if let Some(function) = functions[slot.index()].as_deref() {
+            switch.unplug(slot, &function.port);
+        }
+    }
+
+    /// Destroys a queue, if there is one.
+    pub(crate) fn destroy_queue(&mut self, slot: Slot, kind: Kind, index: u16) {
+        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+            return;
+        };
+        let queue = function.destroy(kind, index, &mut self.pool);
+        if let Some((due, timer)) = queue.and_then(|queue| queue.pending_timer()) {
+            self.timers.remove(due, timer);
+        }
+    }
+
+    /// Stops a queue after an error.
+    pub(crate) fn stop_queue(
+        &mut self,
+        host: &mut dyn Host,
+        slot: Slot,
+        kind: Kind,
+        index: u16,
+        syndrome: QueueSyndrome,
+    ) {
+        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+            return;
+        };
+        let Some(queue) = function.queue_mut(kind, index) else {
+            return;
+        };
+        queue.syndrome = syndrome;
+        if let Some((due, timer)) = queue.pending_timer() {
+            self.timers.remove(due, timer);
+        }
+        if kind == Kind::Rx {
+            if let Some(rx) = function.rx[usize::from(index)].as_deref_mut() {
+                rx.discard(&mut self.pool);
+            }
+        }
+        host.trace(&Trace::QueueStopped {
+            function: slot.id().0,
+            kind: kind.code(),
+            index,
+            syndrome: syndrome.0,
         });
+        let error = QueueError {
+            kind: U16::new(kind.code()),
+            index: U16::new(index),
+            syndrome: U16::new(syndrome.0),
+            rsvd: [0; 2],
+        };
+        self.post_event(host, slot.pci(), slot.id(), error);
     }
 
     /// Takes note that a driver turned the admin queue of a PCI function on or off.
     pub(crate) fn driver_came_or_went(&mut self, host: &mut dyn Host, function: PciFn) {
-        let _ = host;
         let running = self.state.pci[usize::from(function.0)]
             .admin
             .running
             .is_some();
-        let slot = Slot::of_pci(function);
-        if let Some(function) =
-            slot.and_then(|slot| self.state.functions[slot.index()].as_deref_mut())
-        {
-            function.state = if running {
-                FunctionState::IN_USE
-            } else {
-                FunctionState::ACTIVE
+        let state = if running {
+            FunctionState::IN_USE
+        } else {
+            FunctionState::ACTIVE
+        };
+        let Some(slot) = self.slot_of(function) else {
+            return;
+        };
+        if let Some(function) = self.function_mut(slot) {
+            if function.state != state {
+                function.state = state;
+                self.tell_state(host, slot);
+            }
+        }
+    }
+
+    /// Tells the PF in what state a VF or SF is.
+    fn tell_state(&mut self, host: &mut dyn Host, slot: Slot) {
+        if !slot.is_pf() {
+            let state = self
+                .function(slot)
+                .map_or(FunctionState::ABSENT, |there| there.state);
+            let change = FunctionChange {
+                state: U16::new(state.0),
+                rsvd: [0; 2],
             };
+            self.post_event(host, PciFn::PF, slot.id(), change);
+        }
+    }
+
+    /// Takes the device off the bus.
+    pub(crate) fn vanish(&mut self, host: &mut dyn Host) {
+        self.state.vanished = true;
+        self.forget();
+        self.set_timer(host);
+    }
+
+    /// Destroys all queues of a function and resets its port.
+    fn clear_function(&mut self, slot: Slot) {
+        for (due, timer) in self
+            .function(slot)
+            .into_iter()
+            .flat_map(|function| {
+                function
+                    .queues()
+                    .filter_map(|queue| queue.pending_timer())
+                    .collect::<Vec<_>>()
+            })
+            .collect::<Vec<_>>()
+        {
+            self.timers.remove(due, timer);
+        }
+        self.work.remove(slot);
+        self.pending.remove(slot);
+        self.unplug(slot);
+        self.state.switch.forget(slot);
+        let State {
+            functions, switch, ..
+        } = &mut self.state;
+        if let Some(function) = functions[slot.index()].as_deref_mut() {
+            function.reset(&mut self.pool);
+            switch.plug(slot, &function.port);
+        }
+    }
+
+    /// Looks at the queues that have work, slot by slot, until the budget is spent.
+    fn run_queues(&mut self, host: &mut dyn Host, budget: u32) {
+        let mut spent = 0;
+        while spent < budget {
+            let Some((slot, tx, rx)) = self.work.take() else {
+                break;
+            };
+            // Looked at again once the function may work.
+            if !self.can_move_packets(slot) {
+                continue;
+            }
+            for index in bits(rx) {
+                spent += 1;
+                self.poll_rx(host, slot, index);
+            }
+            for index in bits(tx) {
+                let turn = self.poll_tx(host, slot, index);
+                spent += 1 + turn.done;
+                if turn.more {
+                    self.work.add(slot, 1 << index, 0);
+                }
+            }
+        }
+    }
+
+    /// Raises an interrupt that had to wait.
+    fn interrupt_is_due(&mut self, host: &mut dyn Host, slot: Slot, kind: Kind, index: u16) {
+        if !self.can_move_packets(slot) {
+            return;
+        }
+        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+            return;
+        };
+        let Some(queue) = function.queue_mut(kind, index).filter(|queue| queue.runs()) else {
+            return;
+        };
+        let mut bus = Bus {
+            host,
+            faults: &mut self.state.faults,
+            timers: &mut self.timers,
+            function: slot.pci(),
+            now: self.now,
+        };
+        if let Err(syndrome) = queue.interrupt_is_due(&mut bus) {
+            self.stop_queue(host, slot, kind, index, syndrome);
+        }
+    }
+
+    /// Asks the host to call when the next thing is due, if that changed.
+    fn set_timer(&mut self, host: &mut dyn Host) {
+        let next = self.timers.next();
+        if self.timer_set != next {
+            self.timer_set = next;
+            host.set_timer(next);
         }
     }
 }
 
-impl State {
-    /// Returns the state after power-on: the PF alone.
-    fn power_on(config: &Config, script: &Script) -> Self {
-        let mut functions: Vec<_> = (0..SLOTS).map(|_| None).collect();
-        functions[Slot::PF.index()] = Some(Box::new(Function::new(Mac(config.mac))));
-        let mut faults = Faults::default();
-        for fault in script.faults() {
-            // PANIC: a script is no longer than what can be armed.
-            faults.arm(*fault).expect("script too long");
-        }
-        Self {
-            functions,
-            pci: (0..=config.max_vfs)
-                .map(|_| PciFunction::default())
-                .collect(),
-            faults,
-            uplink_up: false,
-            hung_at: None,
-            vanished: false,
-        }
-    }
+/// Returns the numbers of the bits that are set.
+fn bits(mut word: u64) -> impl Iterator<Item = u16> {
+    std::iter::from_fn(move || {
+        // CAST: a bit number.
+        let bit = (word != 0).then(|| word.trailing_zeros() as u16)?;
+        word &= word - 1;
+        Some(bit)
+    })
 }

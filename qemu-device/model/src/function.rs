@@ -5,7 +5,21 @@
 use ferrite_abi::event::FunctionState;
 
 use crate::mac::Mac;
-use crate::save::saved;
+use crate::port::Port;
+use crate::queue::{
+    Kind,
+    Queue, //
+};
+use crate::rx::{
+    Pool,
+    RxQueue, //
+};
+use crate::save::{
+    saved,
+    LoadError, //
+};
+use crate::slot::Slot;
+use crate::tx::TxQueue;
 
 /// A function that is provisioned.
 #[derive(Debug)]
@@ -14,19 +28,100 @@ pub(crate) struct Function {
     pub(crate) state: FunctionState,
     /// The MAC address that it has after a reset.
     pub(crate) provisioned_mac: Mac,
+    pub(crate) port: Port,
+    /// Its TX queues, by index; as many places as it may have queues.
+    pub(crate) tx: Vec<Option<Box<TxQueue>>>,
+    /// Its RX queues, likewise.
+    pub(crate) rx: Vec<Option<Box<RxQueue>>>,
 }
 
 saved!(Function {
     state,
-    provisioned_mac
+    provisioned_mac,
+    port,
+    tx,
+    rx
 });
 
 impl Function {
-    /// Makes an active function.
-    pub(crate) fn new(provisioned_mac: Mac) -> Self {
+    /// Makes an active function with room for `queues` queues of each kind.
+    pub(crate) fn new(provisioned_mac: Mac, queues: u16) -> Self {
         Self {
             state: FunctionState::ACTIVE,
             provisioned_mac,
+            port: Port::new(provisioned_mac),
+            tx: (0..queues).map(|_| None).collect(),
+            rx: (0..queues).map(|_| None).collect(),
         }
     }
+
+    /// Returns to the state after activation, but for the counters.
+    pub(crate) fn reset(&mut self, pool: &mut Pool) {
+        for queue in self.rx.iter_mut().filter_map(Option::take) {
+            discard(queue, pool);
+        }
+        self.tx.fill_with(|| None);
+        self.port.reset(self.provisioned_mac);
+        self.state = FunctionState::ACTIVE;
+    }
+
+    /// Destroys a queue. Returns it as far as both kinds are the same, or [`None`] if there is no
+    /// such queue.
+    pub(crate) fn destroy(&mut self, kind: Kind, index: u16, pool: &mut Pool) -> Option<Queue> {
+        let index = usize::from(index);
+        match kind {
+            Kind::Tx => self.tx.get_mut(index)?.take().map(|tx| tx.queue),
+            Kind::Rx => self.rx.get_mut(index)?.take().map(|rx| discard(rx, pool)),
+        }
+    }
+
+    /// Returns a queue.
+    pub(crate) fn queue(&self, kind: Kind, index: u16) -> Option<&Queue> {
+        let index = usize::from(index);
+        match kind {
+            Kind::Tx => self.tx.get(index)?.as_ref().map(|tx| &tx.queue),
+            Kind::Rx => self.rx.get(index)?.as_ref().map(|rx| &rx.queue),
+        }
+    }
+
+    /// Returns a queue, to change it.
+    pub(crate) fn queue_mut(&mut self, kind: Kind, index: u16) -> Option<&mut Queue> {
+        let index = usize::from(index);
+        match kind {
+            Kind::Tx => self.tx.get_mut(index)?.as_mut().map(|tx| &mut tx.queue),
+            Kind::Rx => self.rx.get_mut(index)?.as_mut().map(|rx| &mut rx.queue),
+        }
+    }
+
+    /// Returns all queues.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        let tx = self.tx.iter().flatten().map(|tx| &tx.queue);
+        tx.chain(self.rx.iter().flatten().map(|rx| &rx.queue))
+    }
+
+    /// Checks a function that was loaded into `slot`.
+    pub(crate) fn check(&self, slot: Slot, queues: u16, vectors: u16) -> Result<(), LoadError> {
+        let places = usize::from(queues);
+        if self.tx.len() != places || self.rx.len() != places {
+            return Err(LoadError::Setup("number of queues"));
+        }
+        if !self.provisioned_mac.is_station() {
+            return Err(LoadError::Invalid("provisioned MAC address"));
+        }
+        let tx = self.tx.iter().enumerate();
+        for (index, queue) in tx.filter_map(|(index, tx)| Some((index, tx.as_ref()?))) {
+            queue.queue.check(slot, Kind::Tx, index, vectors)?;
+        }
+        let rx = self.rx.iter().enumerate();
+        for (index, queue) in rx.filter_map(|(index, rx)| Some((index, rx.as_ref()?))) {
+            queue.queue.check(slot, Kind::Rx, index, vectors)?;
+        }
+        self.port.check(places)
+    }
+}
+
+/// Drops what waits in a queue that goes away.
+fn discard(mut rx: Box<RxQueue>, pool: &mut Pool) -> Queue {
+    rx.discard(pool);
+    rx.queue
 }

@@ -14,6 +14,9 @@
 #![warn(missing_docs, unreachable_pub)]
 
 mod admin;
+mod bus;
+mod checksum;
+mod cmd;
 mod config;
 mod device;
 mod events;
@@ -22,10 +25,23 @@ mod function;
 mod host;
 mod latch;
 mod mac;
+mod packet;
 mod pci;
+mod port;
+mod queue;
 mod registers;
+mod rss;
+mod rx;
 mod save;
 mod slot;
+mod state;
+mod switch;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod timers;
+mod tso;
+mod tx;
+mod work;
 
 pub use config::{
     Config,

@@ -4,7 +4,6 @@
 
 use ferrite_abi::bar::pf_doorbell_pages;
 use ferrite_abi::event::Syndrome;
-use ferrite_abi::ids::MAX_VFS;
 use ferrite_abi::regs::{
     AbiVersion,
     Access,
@@ -46,13 +45,12 @@ use crate::host::{
     PciFn,
     Trace, //
 };
-use crate::slot::Slot;
-
-/// What reads of a function return that is not there.
-const GONE: u32 = u32::MAX;
 
 /// Time between two heartbeats in nanoseconds.
 const HEARTBEAT_NS: u64 = 100_000_000;
+
+/// Time without heartbeat after which a watchdog declares the firmware hung, in nanoseconds.
+const WATCHDOG_NS: u64 = 5_000_000_000;
 
 impl Device {
     /// Reads a register of a PCI function.
@@ -101,10 +99,7 @@ impl Device {
         let Some(pci) = self.state.pci.get(usize::from(function.0)) else {
             return false;
         };
-        let Some(slot) = Slot::of_pci(function) else {
-            return false;
-        };
-        !self.state.vanished && self.function(slot).is_some() && now >= pci.reset_until
+        !self.state.vanished && self.slot_of(function).is_some() && now >= pci.reset_until
     }
 
     /// Returns what a register holds.
@@ -125,16 +120,19 @@ impl Device {
                 .raw(),
             FeaturesLo::OFFSET => features_lo.raw(),
             FeaturesHi::OFFSET => features_hi.raw(),
-            Status::OFFSET => Status(0)
-                .with_ready((pci.syndrome == Syndrome::NONE).into())
-                .with_fatal((pci.syndrome != Syndrome::NONE).into())
-                .raw(),
+            Status::OFFSET => {
+                let well = self.syndrome(function, now) == Syndrome::NONE;
+                Status(0)
+                    .with_ready(well.into())
+                    .with_fatal((!well).into())
+                    .raw()
+            }
             Heartbeat::OFFSET => {
                 let lived = self.state.hung_at.unwrap_or(now).min(now);
                 // CAST: less than 2^32 - 1 by the remainder.
                 (lived / HEARTBEAT_NS % u64::from(u32::MAX)) as u32
             }
-            SyndromeCode::OFFSET => pci.syndrome.0,
+            SyndromeCode::OFFSET => self.syndrome(function, now).0,
             Scratch::OFFSET => pci.scratch,
             ScratchNot::OFFSET => !pci.scratch,
             FirmwareVersion::OFFSET => FIRMWARE.raw(),
@@ -151,6 +149,18 @@ impl Device {
                 .raw(),
             // Write-only registers, and offsets without register.
             _ => 0,
+        }
+    }
+
+    /// Returns what ails a PCI function: its own error, or firmware that its watchdog found hung.
+    fn syndrome(&self, function: PciFn, now: u64) -> Syndrome {
+        let hung = self
+            .state
+            .hung_at
+            .is_some_and(|at| now.saturating_sub(at) >= WATCHDOG_NS);
+        match self.state.pci[usize::from(function.0)].syndrome {
+            Syndrome::NONE if hung => Syndrome::FIRMWARE_HUNG,
+            syndrome => syndrome,
         }
     }
 
@@ -274,5 +284,3 @@ fn set_low(addr: &mut u64, value: u32) {
 fn set_high(addr: &mut u64, value: u32) {
     *addr = u64::from(value) << 32 | *addr & u64::from(u32::MAX);
 }
-
-const _: () = assert!(MAX_VFS < u16::MAX, "a PCI function's number fits");

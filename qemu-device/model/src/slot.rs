@@ -10,6 +10,12 @@ use ferrite_abi::ids::{
 };
 
 use crate::host::PciFn;
+use crate::save::{
+    LoadError,
+    Reader,
+    Saved,
+    Writer, //
+};
 
 /// Number of slots: the PF, the VFs, the SFs.
 pub(crate) const SLOTS: usize = 1 + MAX_VFS as usize + MAX_SFS as usize;
@@ -24,6 +30,8 @@ pub(crate) struct Slot(u16);
 impl Slot {
     /// The slot of the physical function.
     pub(crate) const PF: Self = Self(0);
+    /// The last slot.
+    pub(crate) const LAST: Self = Self(SLOTS as u16 - 1);
 
     /// Returns the slot of a function, if there can be one of this id.
     pub(crate) const fn of(id: FunctionId) -> Option<Self> {
@@ -88,6 +96,16 @@ impl Slot {
     /// Returns whether this function owns the embedded switch and is trusted with any address.
     pub(crate) const fn is_pf(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl Saved for Slot {
+    fn save(&self, writer: &mut Writer) {
+        self.id().0.save(writer);
+    }
+
+    fn load(reader: &mut Reader<'_>) -> Result<Self, LoadError> {
+        Self::of(FunctionId(u16::load(reader)?)).ok_or(LoadError::Invalid("function id"))
     }
 }
 

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A PCI function's way to memory and interrupts.
+
+use ferrite_abi::cmd::FaultKind;
+
+use crate::faults::Faults;
+use crate::host::{
+    DmaFault,
+    Host,
+    PciFn,
+    Trace, //
+};
+use crate::timers::Timers;
+
+/// What a queue needs of the device while it works: the host, as seen by one PCI function.
+pub(crate) struct Bus<'a> {
+    pub(crate) host: &'a mut dyn Host,
+    pub(crate) faults: &'a mut Faults,
+    pub(crate) timers: &'a mut Timers,
+    /// Who does the DMA and raises the interrupts.
+    pub(crate) function: PciFn,
+    /// The time, as it was when the device began to work.
+    pub(crate) now: u64,
+}
+
+impl Bus<'_> {
+    /// Reads memory.
+    pub(crate) fn read(&mut self, addr: u64, buf: &mut [u8]) -> Result<(), DmaFault> {
+        self.host.dma_read(self.function, addr, buf)
+    }
+
+    /// Writes memory.
+    pub(crate) fn write(&mut self, addr: u64, buf: &[u8]) -> Result<(), DmaFault> {
+        self.host.dma_write(self.function, addr, buf)
+    }
+
+    /// Reads a word that the driver publishes.
+    pub(crate) fn load(&mut self, addr: u64) -> Result<u32, DmaFault> {
+        self.host.dma_load32(self.function, addr)
+    }
+
+    /// Publishes a word to the driver.
+    pub(crate) fn store(&mut self, addr: u64, value: u32) -> Result<(), DmaFault> {
+        self.host.dma_store32(self.function, addr, value)
+    }
+
+    /// Raises an interrupt.
+    pub(crate) fn raise(&mut self, vector: u16) {
+        if self.strikes(FaultKind::LOSE_INTERRUPT).is_some() {
+            return;
+        }
+        self.host.trace(&Trace::Interrupt {
+            function: self.function,
+            vector,
+        });
+        self.host.raise(self.function, vector);
+    }
+
+    /// Takes an opportunity for a fault; returns its parameter if it strikes.
+    #[inline]
+    pub(crate) fn strikes(&mut self, kind: FaultKind) -> Option<u32> {
+        let param = self.faults.strike_any(kind)?;
+        self.host.trace(&Trace::Fault {
+            kind: kind.0,
+            param,
+        });
+        Some(param)
+    }
+}

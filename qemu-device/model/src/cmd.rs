@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Admin commands: one dispatcher that checks what all have in common, one handler each.
+
+mod device;
+mod fault;
+mod port;
+mod queue;
+
+use ferrite_abi::admin::{
+    Command,
+    DataDirection,
+    Opcode,
+    Status,
+    Submission,
+    MAX_DATA,
+    RESULT, //
+};
+use ferrite_abi::cmd::{
+    ClearFaults,
+    CreateEventQueue,
+    CreateQueue,
+    DestroyEventQueue,
+    DestroyQueue,
+    Echo,
+    EnablePort,
+    Identify,
+    InjectFault,
+    QueryFunction,
+    QueryLink,
+    QueryQueue,
+    QueryStats,
+    SetMac,
+    SetMtu,
+    SetRss,
+    SetRxMode, //
+};
+use ferrite_abi::ids::FunctionId;
+use ferrite_abi::regs::Features;
+use ferrite_abi::wire::IntoBytes;
+use zerocopy::FromZeros;
+
+use crate::device::Device;
+use crate::faults::Garbage;
+use crate::function::Function;
+use crate::host::{
+    DmaFault,
+    Host,
+    PciFn, //
+};
+use crate::slot::Slot;
+
+/// What a command is carried out with.
+pub(crate) struct Call<'a> {
+    pub(crate) device: &'a mut Device,
+    pub(crate) host: &'a mut dyn Host,
+    /// Who sent it.
+    pub(crate) sender: PciFn,
+    /// The function that it is about.
+    pub(crate) target: Slot,
+}
+
+impl Call<'_> {
+    /// Returns the function that the command is about.
+    pub(crate) fn function(&mut self) -> Result<&mut Function, Status> {
+        self.device
+            .function_mut(self.target)
+            .ok_or(Status::INVALID_FUNCTION)
+    }
+
+    /// Checks a vector of the PCI function that the command is about.
+    pub(crate) fn check_vector(&self, vector: u16) -> Result<(), Status> {
+        if vector < self.device.config.vectors(self.target.pci()) {
+            Ok(())
+        } else {
+            Err(Status::INVALID_FIELD)
+        }
+    }
+}
+
+/// How a command is carried out.
+pub(crate) trait Handler: Command {
+    /// Features without which the device refuses it.
+    const NEEDS: Features = Features(0);
+
+    /// Returns whether all reserved fields are zero.
+    fn is_clean(&self) -> bool {
+        true
+    }
+
+    /// Carries it out. `data` is what the driver sent, or zero, and what it will be given.
+    fn handle(&self, call: &mut Call<'_>, data: &mut Self::Data) -> Result<Self::Done, Status>;
+}
+
+macro_rules! dispatch {
+    ($opcode:expr, $call:expr, $submission:expr, $garbage:expr; $($name:ident),* $(,)?) => {
+        match $opcode {
+            $( $name::OPCODE => run::<$name>($call, $submission, $garbage), )*
+            _ => Err(Status::UNKNOWN_OPCODE),
+        }
+    };
+}
+
+/// Carries out a command. `garbage` is the seed of what it is answered with instead of the truth.
+pub(crate) fn carry_out(
+    device: &mut Device,
+    host: &mut dyn Host,
+    sender: PciFn,
+    submission: &Submission,
+    garbage: Option<u32>,
+) -> (Status, [u8; RESULT]) {
+    // The sender is checked with each command; until then it stands for the function, too.
+    let mut call = Call {
+        device,
+        host,
+        sender,
+        target: Slot::PF,
+    };
+    let result = dispatch!(
+        Opcode(submission.opcode.get()), &mut call, submission, garbage;
+        Echo,
+        Identify,
+        QueryFunction,
+        CreateEventQueue,
+        DestroyEventQueue,
+        CreateQueue,
+        DestroyQueue,
+        QueryQueue,
+        QueryLink,
+        EnablePort,
+        SetMac,
+        SetMtu,
+        SetRxMode,
+        QueryStats,
+        SetRss,
+        InjectFault,
+        ClearFaults,
+    );
+    match result {
+        Ok(result) => (Status::OK, result),
+        Err(status) => (status, [0; RESULT]),
+    }
+}
+
+/// Checks and carries out a command whose type is known.
+fn run<C: Handler>(
+    call: &mut Call<'_>,
+    submission: &Submission,
+    garbage: Option<u32>,
+) -> Result<[u8; RESULT], Status> {
+    call.target = target(call, submission)?;
+    if C::PF_ONLY && call.sender != PciFn::PF {
+        return Err(Status::NOT_PERMITTED);
+    }
+    if !call.device.config.features(call.sender).contains(C::NEEDS) {
+        return Err(Status::NOT_SUPPORTED);
+    }
+    let command = submission
+        .command::<C>()
+        .filter(C::is_clean)
+        .ok_or(Status::INVALID_FIELD)?;
+    let mut data = C::Data::new_zeroed();
+    let (addr, length) = (submission.data_addr.get(), submission.data_len.get());
+    match C::DATA {
+        DataDirection::None if addr != 0 || length != 0 => return Err(Status::INVALID_FIELD),
+        DataDirection::None => {}
+        _ if length > MAX_DATA => return Err(Status::INVALID_FIELD),
+        _ if addr == 0 || (length as usize) < size_of::<C::Data>() => {
+            return Err(Status::SHORT_BUFFER);
+        }
+        DataDirection::ToDevice => call
+            .device
+            .bus(call.host, call.sender)
+            .read(addr, data.as_mut_bytes())
+            .map_err(|DmaFault| Status::DMA_FAULT)?,
+        DataDirection::FromDevice => {}
+    }
+    let done = command.handle(call, &mut data)?;
+    let mut result = [0; RESULT];
+    result[..size_of::<C::Done>()].copy_from_slice(done.as_bytes());
+    let mut generator = garbage.map(Garbage::seeded);
+    if let Some(generator) = &mut generator {
+        generator.fill(&mut result);
+        generator.fill(data.as_mut_bytes());
+    }
+    if C::DATA == DataDirection::FromDevice {
+        call.device
+            .bus(call.host, call.sender)
+            .write(addr, data.as_bytes())
+            .map_err(|DmaFault| Status::DMA_FAULT)?;
+    }
+    Ok(result)
+}
+
+/// Finds the function that a command is about: the PF may name any, others only themselves.
+fn target(call: &Call<'_>, submission: &Submission) -> Result<Slot, Status> {
+    let id = FunctionId(submission.function.get());
+    let sender = Slot::of_pci(call.sender).ok_or(Status::INVALID_FUNCTION)?;
+    if call.sender != PciFn::PF && id != sender.id() {
+        return Err(Status::NOT_PERMITTED);
+    }
+    let target = Slot::of(id).ok_or(Status::INVALID_FUNCTION)?;
+    call.device
+        .function(target)
+        .map(|_| target)
+        .ok_or(Status::INVALID_FUNCTION)
+}
+
+/// Returns whether all bytes are zero.
+fn zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}

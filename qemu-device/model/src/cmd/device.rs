@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handlers of the commands about the device and its functions as a whole.
+
+use ferrite_abi::admin::Status;
+use ferrite_abi::cmd::{
+    CreateEventQueue,
+    DestroyEventQueue,
+    Echo,
+    EchoDone,
+    Identify,
+    Identity,
+    QueryFunction,
+    QueryFunctionDone,
+    MAX_RSS_TABLE, //
+};
+use ferrite_abi::ids::{
+    FunctionKind,
+    MAX_MTU, //
+};
+use ferrite_abi::regs::FirmwareVersion;
+use ferrite_abi::ring::Depth;
+use ferrite_abi::wire::U16;
+
+use super::{
+    zero,
+    Call,
+    Handler, //
+};
+use crate::config::{
+    ASIC,
+    ASIC_REVISION,
+    FIRMWARE,
+    FIRMWARE_SLOTS, //
+};
+use crate::events::EventQueue;
+use crate::slot::Slot;
+
+impl Handler for Echo {
+    fn handle(&self, _: &mut Call<'_>, _: &mut [u8; 0]) -> Result<EchoDone, Status> {
+        Ok(EchoDone { value: self.value })
+    }
+}
+
+impl Handler for Identify {
+    fn handle(&self, call: &mut Call<'_>, data: &mut Identity) -> Result<(), Status> {
+        let config = &call.device.config;
+        let firmware = version(FIRMWARE);
+        *data = Identity {
+            serial: text(&config.serial),
+            asic: text(ASIC),
+            fw_running: text(&firmware),
+            fw_stored: text(&firmware),
+            asic_revision: U16::new(ASIC_REVISION),
+            max_vfs: U16::new(config.max_vfs),
+            max_sfs: U16::new(config.max_sfs),
+            firmware_slots: U16::new(FIRMWARE_SLOTS),
+            uuid: config.uuid,
+            rsvd: [0; 120],
+        };
+        Ok(())
+    }
+}
+
+impl Handler for QueryFunction {
+    fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<QueryFunctionDone, Status> {
+        let doorbell_page = match call.target.id().kind() {
+            Some(FunctionKind::Sf(index)) => 1 + index,
+            _ => 0,
+        };
+        let function = call.function()?;
+        Ok(QueryFunctionDone {
+            mac: function.port.mac.0,
+            mtu: U16::new(function.port.mtu),
+            max_mtu: U16::new(MAX_MTU),
+            // CAST: as many as the device was set up with.
+            max_queues: U16::new(function.tx.len() as u16),
+            state: U16::new(function.state.0),
+            doorbell_page: U16::new(doorbell_page),
+            // CAST: a constant.
+            rss_table: U16::new(MAX_RSS_TABLE as u16),
+            max_depth_log2: *Depth::LOG2_RANGE.end(),
+            rsvd: 0,
+        })
+    }
+}
+
+impl Handler for CreateEventQueue {
+    fn is_clean(&self) -> bool {
+        zero(&self.rsvd)
+    }
+
+    fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
+        call.check_vector(self.vector.get())?;
+        let events = events(call)?;
+        if events.is_some() {
+            return Err(Status::IN_USE);
+        }
+        let depth = Depth::from_log2(self.depth_log2).ok_or(Status::INVALID_FIELD)?;
+        let queue = EventQueue::new(self.ring_addr.get(), self.vector.get(), depth);
+        *events = Some(queue.ok_or(Status::INVALID_FIELD)?);
+        Ok(())
+    }
+}
+
+impl Handler for DestroyEventQueue {
+    fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
+        events(call)?.take().map(|_| ()).ok_or(Status::BAD_STATE)
+    }
+}
+
+/// Returns the place of the sender's event queue; a command about another's is refused.
+fn events<'a>(call: &'a mut Call<'_>) -> Result<&'a mut Option<EventQueue>, Status> {
+    if Slot::of_pci(call.sender) != Some(call.target) {
+        return Err(Status::INVALID_FUNCTION);
+    }
+    Ok(&mut call.device.state.pci[usize::from(call.sender.0)].events)
+}
+
+/// Returns text padded with zeros, cut if it is too long.
+fn text<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    let length = text.len().min(N);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    bytes
+}
+
+fn version(version: FirmwareVersion) -> String {
+    format!(
+        "{}.{}.{}",
+        version.major(),
+        version.minor(),
+        version.patch()
+    )
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The port of a function: its address, what it receives, its counters.
+
+use ferrite_abi::cmd::{
+    PortStats,
+    RxMode,
+    MAX_RX_FILTER, //
+};
+use ferrite_abi::ids::{
+    MAX_MTU,
+    MIN_MTU, //
+};
+use ferrite_abi::wire::U64;
+
+use crate::mac::Mac;
+use crate::packet::{
+    ETH_HEADER,
+    VLAN_TAG, //
+};
+use crate::rss::Rss;
+use crate::save::{
+    saved,
+    LoadError, //
+};
+
+/// MTU of a port after a reset.
+pub(crate) const DEFAULT_MTU: u16 = 1500;
+
+/// The port of a function.
+#[derive(Debug)]
+pub(crate) struct Port {
+    /// Whether packets pass.
+    pub(crate) open: bool,
+    /// Address in use.
+    pub(crate) mac: Mac,
+    /// Largest packet in bytes of layer 3.
+    pub(crate) mtu: u16,
+    /// What is received beside its own address and broadcast.
+    pub(crate) mode: RxMode,
+    /// Further addresses to receive for.
+    pub(crate) filter: Vec<Mac>,
+    /// Receive side scaling, if on.
+    pub(crate) rss: Option<Rss>,
+    /// Counters.
+    pub(crate) stats: PortStats,
+}
+
+saved!(Port {
+    open,
+    mac,
+    mtu,
+    mode,
+    filter,
+    rss,
+    stats
+});
+
+impl Port {
+    /// Makes a closed port.
+    pub(crate) fn new(mac: Mac) -> Self {
+        Self {
+            open: false,
+            mac,
+            mtu: DEFAULT_MTU,
+            mode: RxMode(0),
+            filter: Vec::new(),
+            rss: None,
+            stats: PortStats::default(),
+        }
+    }
+
+    /// Returns to the state of a new port, but for the counters.
+    pub(crate) fn reset(&mut self, mac: Mac) {
+        *self = Self {
+            stats: self.stats,
+            ..Self::new(mac)
+        };
+    }
+
+    /// Returns whether a frame is no longer than the MTU allows; `tagged` tells whether it
+    /// carries a VLAN tag, which does not count.
+    pub(crate) fn fits(&self, length: usize, tagged: bool) -> bool {
+        let tag = if tagged { VLAN_TAG } else { 0 };
+        length <= usize::from(self.mtu) + ETH_HEADER + tag
+    }
+
+    /// Counts a frame that was sent.
+    pub(crate) fn count_sent(&mut self, destination: Mac, length: usize) {
+        let stats = &mut self.stats;
+        stats.tx_packets += 1;
+        stats.tx_bytes += length as u64;
+        count_group(
+            destination,
+            &mut stats.tx_multicast,
+            &mut stats.tx_broadcast,
+        );
+    }
+
+    /// Counts a frame that was received.
+    pub(crate) fn count_received(&mut self, destination: Mac, length: usize) {
+        let stats = &mut self.stats;
+        stats.rx_packets += 1;
+        stats.rx_bytes += length as u64;
+        count_group(
+            destination,
+            &mut stats.rx_multicast,
+            &mut stats.rx_broadcast,
+        );
+    }
+
+    /// Checks a port that was loaded; `queues` is the function's number of RX queues.
+    pub(crate) fn check(&self, queues: usize) -> Result<(), LoadError> {
+        if !self.mac.is_station() {
+            return Err(LoadError::Invalid("MAC address"));
+        }
+        if !(MIN_MTU..=MAX_MTU).contains(&self.mtu) {
+            return Err(LoadError::Invalid("MTU"));
+        }
+        if self.filter.len() > MAX_RX_FILTER {
+            return Err(LoadError::Invalid("number of addresses"));
+        }
+        let named = self.rss.iter().flat_map(Rss::queues);
+        if named.into_iter().any(|queue| usize::from(*queue) >= queues) {
+            return Err(LoadError::Invalid("queue in the RSS table"));
+        }
+        Ok(())
+    }
+}
+
+fn count_group(destination: Mac, multicast: &mut U64, broadcast: &mut U64) {
+    if destination == Mac::BROADCAST {
+        *broadcast += 1;
+    } else if destination.is_multicast() {
+        *multicast += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tag_does_not_count_towards_the_mtu() {
+        let port = Port::new(Mac([2, 0, 0, 0, 0, 1]));
+        assert!(port.fits(1514, false));
+        assert!(!port.fits(1515, false));
+        assert!(port.fits(1518, true));
+        assert!(!port.fits(1519, true));
+    }
+
+    #[test]
+    fn groups_are_counted_apart() {
+        let mut port = Port::new(Mac([2, 0, 0, 0, 0, 1]));
+        port.count_sent(Mac::BROADCAST, 60);
+        port.count_sent(Mac([1, 0, 0x5e, 0, 0, 1]), 61);
+        port.count_received(Mac([2, 0, 0, 0, 0, 1]), 62);
+        let values: Vec<_> = PortStats::NAMES.iter().zip(port.stats.values()).collect();
+        let counted: Vec<_> = values
+            .into_iter()
+            .filter(|(_, value)| *value != 0)
+            .collect();
+        assert_eq!(
+            counted,
+            [
+                (&"tx_packets", 2),
+                (&"tx_bytes", 121),
+                (&"tx_multicast", 1),
+                (&"tx_broadcast", 1),
+                (&"rx_packets", 1),
+                (&"rx_bytes", 62),
+            ]
+        );
+    }
+
+    #[test]
+    fn reset_keeps_the_counters() {
+        let mut port = Port::new(Mac([2, 0, 0, 0, 0, 1]));
+        port.open = true;
+        port.count_sent(Mac::BROADCAST, 60);
+        port.reset(Mac([2, 0, 0, 0, 0, 2]));
+        assert!(!port.open);
+        assert_eq!(port.mac, Mac([2, 0, 0, 0, 0, 2]));
+        assert_eq!(port.stats.tx_packets.get(), 1);
+    }
+}

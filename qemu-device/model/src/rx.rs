@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RX queues: from packets to buffers.
+
+use std::collections::VecDeque;
+
+use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::desc::{
+    RxCompletion,
+    RxDesc,
+    RxFlags, //
+};
+use ferrite_abi::event::QueueSyndrome;
+use ferrite_abi::wire::{
+    U16,
+    U32, //
+};
+
+use crate::bus::Bus;
+use crate::device::Device;
+use crate::function::Function;
+use crate::host::{
+    DmaFault,
+    Host, //
+};
+use crate::packet::{
+    destination,
+    vlan,
+    Ip,
+    Verdict,
+    VLAN_TAG, //
+};
+use crate::queue::{
+    Kind,
+    Queue, //
+};
+use crate::save::{
+    LoadError,
+    Reader,
+    Saved,
+    Writer, //
+};
+use crate::slot::Slot;
+
+/// Descriptors that are read at a time.
+const FETCH: u32 = 64;
+/// Completions that are written at a time, at least, when there are so many.
+const BATCH: usize = 64;
+/// Packets that wait in one queue for buffers, at most.
+const MAX_WAITING: usize = 256;
+/// Bytes of packets that wait in one queue for buffers, at most.
+const MAX_WAITING_BYTES: usize = 256 * 1024;
+/// Bytes of packets that wait in all queues, at most.
+const MAX_KEPT: usize = 64 * 1024 * 1024;
+/// Buffers that are kept for reuse.
+const MAX_FREE: usize = 512;
+
+/// A frame on its way to a function.
+pub(crate) struct Arrival<'a> {
+    frame: &'a [u8],
+    ip: Option<Ip>,
+    verdict: Verdict,
+    vlan: Option<u16>,
+}
+
+impl<'a> Arrival<'a> {
+    /// Looks at a frame.
+    pub(crate) fn new(frame: &'a [u8]) -> Self {
+        let ip = Ip::find(frame);
+        let verdict = ip.map_or(Verdict::Unknown, |ip| ip.verdict(frame));
+        Self {
+            frame,
+            ip,
+            verdict,
+            vlan: vlan(frame),
+        }
+    }
+
+    /// Returns the bytes that the driver gets: all but the VLAN tag.
+    fn parts(&self) -> [&'a [u8]; 2] {
+        match self.vlan {
+            Some(_) => [&self.frame[..12], &self.frame[12 + VLAN_TAG..]],
+            None => [self.frame, &[]],
+        }
+    }
+}
+
+/// A packet that waits for buffers.
+#[derive(Debug)]
+struct Waiting {
+    /// What is said of the packet.
+    about: RxCompletion,
+    /// The bytes that the driver gets.
+    bytes: Vec<u8>,
+}
+
+impl Waiting {
+    /// Returns the length of the packet on the wire.
+    fn wire_length(&self) -> usize {
+        let tagged = RxFlags(self.about.flags.get()).contains(RxFlags::VLAN);
+        self.bytes.len() + if tagged { VLAN_TAG } else { 0 }
+    }
+}
+
+impl Saved for Waiting {
+    fn save(&self, writer: &mut Writer) {
+        self.about.save(writer);
+        self.bytes.save(writer);
+    }
+
+    fn load(reader: &mut Reader<'_>) -> Result<Self, LoadError> {
+        Ok(Self {
+            about: Saved::load(reader)?,
+            bytes: Saved::load(reader)?,
+        })
+    }
+}
+
+/// Buffers of waiting packets, reused, and how much waits in all queues.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    free: Vec<Vec<u8>>,
+    kept: usize,
+}
+
+impl Pool {
+    /// Copies a packet, if there is room.
+    fn keep(&mut self, parts: [&[u8]; 2]) -> Option<Vec<u8>> {
+        let length = parts[0].len() + parts[1].len();
+        if self.kept + length > MAX_KEPT {
+            return None;
+        }
+        self.kept += length;
+        let mut bytes = self.free.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(parts[0]);
+        bytes.extend_from_slice(parts[1]);
+        Some(bytes)
+    }
+
+    /// Takes a copy back.
+    fn give_back(&mut self, bytes: Vec<u8>) {
+        self.kept = self.kept.saturating_sub(bytes.len());
+        if self.free.len() < MAX_FREE {
+            self.free.push(bytes);
+        }
+    }
+
+    /// Forgets how much waits.
+    pub(crate) fn clear(&mut self) {
+        self.kept = 0;
+    }
+
+    /// Counts what waits in a queue that was loaded.
+    pub(crate) fn adopt(&mut self, queue: &RxQueue) {
+        self.kept += queue.waiting_bytes;
+    }
+}
+
+/// An RX queue.
+#[derive(Debug)]
+pub(crate) struct RxQueue {
+    pub(crate) queue: Queue,
+    /// Whether it ran out of buffers and waits for a doorbell.
+    starved: bool,
+    /// Buffers that were read from the ring; those before `next` are used up.
+    buffers: Vec<RxDesc>,
+    next: usize,
+    /// Completions that are not written yet.
+    done: Vec<RxCompletion>,
+    /// Packets that wait for buffers.
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+}
+
+impl Saved for RxQueue {
+    fn save(&self, writer: &mut Writer) {
+        self.queue.save(writer);
+        self.starved.save(writer);
+        self.done.save(writer);
+        self.waiting.save(writer);
+    }
+
+    fn load(reader: &mut Reader<'_>) -> Result<Self, LoadError> {
+        let mut rx = Self::new(Queue::load(reader)?);
+        rx.starved = Saved::load(reader)?;
+        rx.done = Saved::load(reader)?;
+        rx.waiting = Saved::load(reader)?;
+        rx.waiting_bytes = rx.waiting.iter().map(|packet| packet.bytes.len()).sum();
+        if rx.done.len() > BATCH + rx.queue.depth.entries() as usize {
+            return Err(LoadError::Invalid("number of completions"));
+        }
+        if rx.waiting.len() > MAX_WAITING || rx.waiting_bytes > MAX_WAITING_BYTES {
+            return Err(LoadError::Invalid("number of waiting packets"));
+        }
+        Ok(rx)
+    }
+}
+
+/// What became of a packet.
+enum Outcome {
+    /// It is in buffers.
+    Filled,
+    /// It waits for buffers, or was put in by an earlier call that counts it.
+    Waits,
+    /// There is no buffer for it and no room to wait.
+    NoBuffer,
+    /// A buffer could not be written.
+    DmaFault,
+}
+
+impl RxQueue {
+    /// Makes a queue without buffers.
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self {
+            queue,
+            starved: false,
+            buffers: Vec::new(),
+            next: 0,
+            done: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Drops the packets that wait.
+    pub(crate) fn discard(&mut self, pool: &mut Pool) {
+        for packet in self.waiting.drain(..) {
+            pool.give_back(packet.bytes);
+        }
+        self.waiting_bytes = 0;
+        self.done.clear();
+    }
+
+    /// Puts a packet into buffers, or keeps it.
+    fn receive(
+        &mut self,
+        bus: &mut Bus<'_>,
+        pool: &mut Pool,
+        parts: [&[u8]; 2],
+        about: RxCompletion,
+    ) -> Result<Outcome, QueueSyndrome> {
+        let length = parts[0].len() + parts[1].len();
+        if self.waiting.is_empty() && !self.starved && self.has_room(bus, length)? {
+            return Ok(match self.fill(bus, parts, about) {
+                Ok(()) => Outcome::Filled,
+                Err(DmaFault) => Outcome::DmaFault,
+            });
+        }
+        let fits =
+            self.waiting.len() < MAX_WAITING && self.waiting_bytes + length <= MAX_WAITING_BYTES;
+        Ok(match fits.then(|| pool.keep(parts)).flatten() {
+            Some(bytes) => {
+                self.waiting_bytes += length;
+                self.waiting.push_back(Waiting { about, bytes });
+                Outcome::Waits
+            }
+            None => Outcome::NoBuffer,
+        })
+    }
+
+    /// Returns whether there are buffers for `length` bytes, having read their descriptors. If not,
+    /// the queue is starved: the driver will ring when it has put buffers in.
+    fn has_room(&mut self, bus: &mut Bus<'_>, length: usize) -> Result<bool, QueueSyndrome> {
+        let mut must_grow = false;
+        loop {
+            let mut room = 0;
+            for desc in &self.buffers[self.next..] {
+                if desc.len.get() == 0 {
+                    return Err(QueueSyndrome::BAD_CHAIN);
+                }
+                room += u64::from(desc.len.get());
+                if room >= length as u64 {
+                    return Ok(true);
+                }
+            }
+            let read = (self.buffers.len() - self.next) as u32;
+            let (tail, ready) = self.queue.ready(bus)?;
+            if ready > read {
+                let count = ready.min((2 * read).max(FETCH));
+                self.buffers.clear();
+                self.buffers.resize(count as usize, RxDesc::default());
+                self.next = 0;
+                if let Err(syndrome) = self.queue.fetch(bus, &mut self.buffers) {
+                    self.buffers.clear();
+                    return Err(syndrome);
+                }
+            } else if ready == self.queue.depth.entries() {
+                // All that the ring can hold is not enough.
+                return Err(QueueSyndrome::BAD_CHAIN);
+            } else if must_grow {
+                // The tail moved, but not forward.
+                return Err(QueueSyndrome::BAD_TAIL);
+            } else if self.queue.park(bus, tail)? {
+                self.starved = true;
+                return Ok(false);
+            } else {
+                must_grow = true;
+                continue;
+            }
+            must_grow = false;
+        }
+    }
+
+    /// Puts a packet into buffers, which suffice. The buffers of a packet that cannot be written
+    /// are given back empty, each as a packet without bytes.
+    fn fill(
+        &mut self,
+        bus: &mut Bus<'_>,
+        parts: [&[u8]; 2],
+        about: RxCompletion,
+    ) -> Result<(), DmaFault> {
+        let first = self.done.len();
+        let mut rest = parts;
+        let mut result = Ok(());
+        while result.is_ok() && !(rest[0].is_empty() && rest[1].is_empty()) {
+            let Some(desc) = self.buffers.get(self.next).copied() else {
+                break;
+            };
+            self.next += 1;
+            self.queue.head = self.queue.head.plus(1);
+            let room = desc.len.get() as usize;
+            let mut written = 0;
+            for part in &mut rest {
+                let (now, later) = part.split_at(part.len().min(room - written));
+                if !now.is_empty() && result.is_ok() {
+                    result = bus.write(desc.addr.get().wrapping_add(written as u64), now);
+                }
+                written += now.len();
+                *part = later;
+            }
+            self.done.push(RxCompletion {
+                cookie: desc.cookie,
+                // CAST: no more than the length of a packet.
+                len: U32::new(written as u32),
+                ..RxCompletion::default()
+            });
+        }
+        let completions = &mut self.done[first..];
+        match result {
+            Ok(()) => {
+                if let Some(completion) = completions.first_mut() {
+                    *completion = RxCompletion {
+                        cookie: completion.cookie,
+                        len: completion.len,
+                        ..about
+                    };
+                }
+                if let Some(completion) = completions.last_mut() {
+                    let flags = RxFlags(completion.flags.get()).with(RxFlags::END);
+                    completion.flags = U16::new(flags.0);
+                }
+            }
+            Err(DmaFault) => {
+                for completion in completions.iter_mut() {
+                    completion.len = U32::new(0);
+                    completion.flags = U16::new(RxFlags::END.0);
+                }
+            }
+        }
+        for completion in completions {
+            if let Some(param) = bus.strikes(FaultKind::RX_WRONG_COOKIE) {
+                completion.cookie = U32::new(param);
+            }
+            if let Some(param) = bus.strikes(FaultKind::RX_WRONG_LENGTH) {
+                completion.len = U32::new(param);
+            }
+        }
+        result
+    }
+
+    /// Writes the completions that are due.
+    fn publish(&mut self, bus: &mut Bus<'_>) -> Result<(), QueueSyndrome> {
+        let entries = self.queue.depth.entries() as usize;
+        for batch in self.done.chunks(entries) {
+            self.queue.publish(bus, batch)?;
+        }
+        self.done.clear();
+        Ok(())
+    }
+}
+
+impl Device {
+    /// Delivers a frame to a function. Returns whether its port is open.
+    pub(crate) fn deliver(
+        &mut self,
+        host: &mut dyn Host,
+        slot: Slot,
+        arrival: &Arrival<'_>,
+    ) -> bool {
+        let (now, pci) = (self.now, slot.pci());
+        let usable = self.can_move_packets(slot);
+        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+            return false;
+        };
+        let Function { port, rx, .. } = function;
+        if !port.open || !usable {
+            port.stats.rx_closed += 1;
+            return false;
+        }
+        let length = arrival.frame.len();
+        if !port.fits(length, arrival.vlan.is_some()) {
+            port.stats.rx_too_long += 1;
+            return true;
+        }
+        let mut flags = RxFlags(0);
+        match arrival.verdict {
+            Verdict::Right => flags = flags.with(RxFlags::CSUM_OK),
+            Verdict::Wrong => port.stats.rx_bad_checksum += 1,
+            Verdict::Unknown => {}
+        }
+        let scaled = port
+            .rss
+            .as_ref()
+            .map(|rss| rss.scale(arrival.ip.as_ref(), arrival.frame));
+        let scaled = scaled.unwrap_or_default();
+        if scaled.hash.is_some() {
+            flags = flags.with(RxFlags::HASH);
+        }
+        if scaled.ports {
+            flags = flags.with(RxFlags::HASH_L4);
+        }
+        if arrival.vlan.is_some() {
+            flags = flags.with(RxFlags::VLAN);
+        }
+        let about = RxCompletion {
+            hash: U32::new(scaled.hash.unwrap_or_default()),
+            flags: U16::new(flags.0),
+            vlan: U16::new(arrival.vlan.unwrap_or_default()),
+            ..RxCompletion::default()
+        };
+        let queue = rx
+            .get_mut(usize::from(scaled.queue))
+            .and_then(Option::as_deref_mut);
+        let Some(queue) = queue.filter(|queue| queue.queue.runs()) else {
+            port.stats.rx_no_buffer += 1;
+            return true;
+        };
+        let mut bus = Bus {
+            host,
+            faults: &mut self.state.faults,
+            timers: &mut self.timers,
+            function: pci,
+            now,
+        };
+        let result = queue.receive(&mut bus, &mut self.pool, arrival.parts(), about);
+        self.pending.add(slot, 0, 1 << queue.queue.index);
+        let result = result.and_then(|outcome| {
+            if queue.done.len() >= BATCH {
+                queue.publish(&mut bus)?;
+            }
+            Ok(outcome)
+        });
+        match result {
+            Ok(Outcome::Filled) => port.count_received(destination(arrival.frame), length),
+            Ok(Outcome::Waits) => {}
+            Ok(Outcome::NoBuffer) => port.stats.rx_no_buffer += 1,
+            Ok(Outcome::DmaFault) => port.stats.rx_dma_fault += 1,
+            Err(syndrome) => {
+                port.stats.rx_no_buffer += 1;
+                self.stop_queue(host, slot, Kind::Rx, scaled.queue, syndrome);
+            }
+        }
+        true
+    }
+
+    /// Looks at an RX queue whose doorbell was rung: moves packets that wait into new buffers.
+    pub(crate) fn poll_rx(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
+        let now = self.now;
+        let Some(Function { port, rx, .. }) = self.state.functions[slot.index()].as_deref_mut()
+        else {
+            return;
+        };
+        let Some(queue) = rx
+            .get_mut(usize::from(index))
+            .and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        if !queue.queue.runs() {
+            return;
+        }
+        let mut bus = Bus {
+            host,
+            faults: &mut self.state.faults,
+            timers: &mut self.timers,
+            function: slot.pci(),
+            now,
+        };
+        let result = queue.drain(&mut bus, &mut self.pool, |packet, result| match result {
+            Ok(()) => port.count_received(destination(&packet.bytes), packet.wire_length()),
+            Err(DmaFault) => port.stats.rx_dma_fault += 1,
+        });
+        let stopped = bus
+            .strikes(FaultKind::STOP_QUEUE)
+            .map(|_| QueueSyndrome::INJECTED);
+        if let Some(syndrome) = stopped.or(result.err()) {
+            self.stop_queue(host, slot, Kind::Rx, index, syndrome);
+        }
+    }
+
+    /// Writes the completions that are due in all RX queues.
+    pub(crate) fn publish_received(&mut self, host: &mut dyn Host) {
+        while let Some((slot, _, mut queues)) = self.pending.take() {
+            while queues != 0 {
+                // CAST: a bit number.
+                let index = queues.trailing_zeros() as u16;
+                queues &= queues - 1;
+                let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+                    break;
+                };
+                let queue = function
+                    .rx
+                    .get_mut(usize::from(index))
+                    .and_then(Option::as_deref_mut);
+                let Some(queue) = queue.filter(|queue| queue.queue.runs()) else {
+                    continue;
+                };
+                let mut bus = Bus {
+                    host,
+                    faults: &mut self.state.faults,
+                    timers: &mut self.timers,
+                    function: slot.pci(),
+                    now: self.now,
+                };
+                if let Err(syndrome) = queue.publish(&mut bus) {
+                    self.stop_queue(host, slot, Kind::Rx, index, syndrome);
+                }
+            }
+        }
+    }
+}
+
+impl RxQueue {
+    /// Moves packets that wait into buffers, as far as there are any; tells `moved` of each.
+    fn drain(
+        &mut self,
+        bus: &mut Bus<'_>,
+        pool: &mut Pool,
+        mut moved: impl FnMut(&Waiting, Result<(), DmaFault>),
+    ) -> Result<(), QueueSyndrome> {
+        self.starved = false;
+        while let Some(packet) = self.waiting.front() {
+            let length = packet.bytes.len();
+            if !self.has_room(bus, length)? {
+                break;
+            }
+            let Some(packet) = self.waiting.pop_front() else {
+                break;
+            };
+            self.waiting_bytes -= length;
+            moved(&packet, self.fill(bus, [&packet.bytes, &[]], packet.about));
+            pool.give_back(packet.bytes);
+            if self.done.len() >= BATCH {
+                self.publish(bus)?;
+            }
+        }
+        self.publish(bus)
+    }
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! TX queues: from descriptors to packets.
+
+use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::desc::{
+    TxCompletion,
+    TxDesc,
+    TxFlags,
+    TxStatus,
+    MAX_TX_PACKET,
+    MAX_TX_SEGMENTS, //
+};
+use ferrite_abi::event::QueueSyndrome;
+use ferrite_abi::ids::MAX_MTU;
+use ferrite_abi::wire::{
+    U16,
+    U32, //
+};
+
+use crate::bus::Bus;
+use crate::checksum::Sum;
+use crate::device::Device;
+use crate::host::{
+    DmaFault,
+    Host, //
+};
+use crate::packet::{
+    destination,
+    source,
+    vlan_tag,
+    ETH_HEADER,
+    VLAN_TAG, //
+};
+use crate::queue::{
+    Kind,
+    Queue, //
+};
+use crate::rx::Arrival;
+use crate::save::saved;
+use crate::slot::Slot;
+use crate::switch::Vport;
+use crate::tso::Segments;
+
+/// Descriptors that are read at a time: more than a packet may have.
+const FETCH: usize = 64;
+/// Descriptors of one queue after which it is another queue's turn.
+const TURN: u32 = 128;
+
+const _: () = assert!(FETCH > MAX_TX_SEGMENTS as usize);
+
+/// Flags that a descriptor may have.
+const KNOWN_FLAGS: TxFlags = TxFlags::END
+    .with(TxFlags::CSUM)
+    .with(TxFlags::TSO)
+    .with(TxFlags::VLAN)
+    .with(TxFlags::DIRECT);
+
+/// A TX queue.
+#[derive(Debug)]
+pub(crate) struct TxQueue {
+    pub(crate) queue: Queue,
+    /// Descriptors passed over so far of a packet that has too many.
+    skipped: u32,
+}
+
+saved!(TxQueue { queue, skipped });
+
+impl TxQueue {
+    /// Makes a queue.
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self { queue, skipped: 0 }
+    }
+}
+
+/// Memory that sending needs, reused for all packets of all queues.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    descs: Vec<TxDesc>,
+    done: Vec<TxCompletion>,
+    /// A packet, behind room for a VLAN tag.
+    frame: Vec<u8>,
+    /// A segment of it.
+    segment: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            descs: Vec::with_capacity(FETCH),
+            done: Vec::with_capacity(FETCH),
+            frame: vec![0; VLAN_TAG + MAX_TX_PACKET as usize],
+            segment: Vec::new(),
+        }
+    }
+}
+
+/// What a look at a queue came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Turn {
+    /// Descriptors that were done.
+    pub(crate) done: u32,
+    /// Whether there are more.
+    pub(crate) more: bool,
+}
+
+impl Device {
+    /// Sends from a TX queue until it is empty or its turn is over.
+    pub(crate) fn poll_tx(&mut self, host: &mut dyn Host, slot: Slot, index: u16) -> Turn {
+        // A closed port moves no packet; opening it looks at all queues again.
+        let function = self.state.functions[slot.index()].as_deref_mut();
+        let Some(function) = function.filter(|function| function.port.open) else {
+            return Turn::default();
+        };
+        let Some(place) = function.tx.get_mut(usize::from(index)) else {
+            return Turn::default();
+        };
+        // The queue is taken out while the packets that it sends move through the device.
+        let Some(mut tx) = place.take_if(|tx| tx.queue.runs()) else {
+            return Turn::default();
+        };
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        let result = self.take_turn(host, &mut tx, &mut scratch);
+        self.scratch = Some(scratch);
+        if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
+            function.tx[usize::from(index)] = Some(tx);
+        }
+        result.unwrap_or_else(|syndrome| {
+            self.stop_queue(host, slot, Kind::Tx, index, syndrome);
+            Turn::default()
+        })
+    }
+
+    fn take_turn(
+        &mut self,
+        host: &mut dyn Host,
+        tx: &mut TxQueue,
+        scratch: &mut Scratch,
+    ) -> Result<Turn, QueueSyndrome> {
+        let pci = tx.queue.slot.pci();
+        let mut turn = Turn {
+            done: 0,
+            more: true,
+        };
+        while turn.done < TURN {
+            let mut bus = self.bus(host, pci);
+            if bus.strikes(FaultKind::STOP_QUEUE).is_some() {
+                return Err(QueueSyndrome::INJECTED);
+            }
+            let (tail, ready) = tx.queue.ready(&mut bus)?;
+            // CAST: less than either.
+            scratch
+                .descs
+                .resize((ready as usize).min(FETCH), TxDesc::default());
+            tx.queue.fetch(&mut bus, &mut scratch.descs)?;
+            let descs = std::mem::take(&mut scratch.descs);
+            scratch.done.clear();
+            let result = self.send_all(host, tx, &descs, scratch);
+            scratch.descs = descs;
+            // What was sent before an error is completed.
+            let mut bus = self.bus(host, pci);
+            for completion in &mut scratch.done {
+                if let Some(param) = bus.strikes(FaultKind::TX_WRONG_INDEX) {
+                    completion.index = U32::new(completion.index.get().wrapping_add(param));
+                }
+            }
+            tx.queue.publish(&mut bus, &scratch.done)?;
+            let used = result?;
+            if used == 0 {
+                // Empty, or the rest of a packet is to come. If more came by now, that is left to
+                // another turn, so that no driver can keep the device here.
+                turn.more = !tx.queue.park(&mut bus, tail)?;
+                break;
+            }
+            turn.done += used;
+        }
+        Ok(turn)
+    }
+
+    /// Sends the packets that `descs` holds whole. Returns how many descriptors that were.
+    fn send_all(
+        &mut self,
+        host: &mut dyn Host,
+        tx: &mut TxQueue,
+        descs: &[TxDesc],
+        scratch: &mut Scratch,
+    ) -> Result<u32, QueueSyndrome> {
+        let mut rest = descs;
+        let mut used = 0;
+        while !rest.is_empty() {
+            let is_end = |desc: &TxDesc| TxFlags(desc.flags.get()).contains(TxFlags::END);
+            let end = rest.iter().position(is_end);
+            let count = end.map_or(rest.len(), |last| last + 1);
+            let too_many = tx.skipped > 0 || count > MAX_TX_SEGMENTS as usize;
+            if end.is_none() && !too_many && rest.len() < MAX_TX_SEGMENTS as usize {
+                break;
+            }
+            let (packet, later) = rest.split_at(count);
+            rest = later;
+            // CAST: no more than are fetched at a time.
+            used += count as u32;
+            tx.queue.head = tx.queue.head.plus(count as u32);
+            let status = if too_many || end.is_none() {
+                tx.skipped += count as u32;
+                if tx.skipped > tx.queue.depth.entries() {
+                    return Err(QueueSyndrome::BAD_CHAIN);
+                }
+                TxStatus::BAD_DESCRIPTOR
+            } else {
+                self.send(host, tx.queue.slot, packet, scratch)
+            };
+            if end.is_none() {
+                continue;
+            }
+            tx.skipped = 0;
+            self.count_refused(tx.queue.slot, status);
+            let completion = TxCompletion {
+                index: U32::new(tx.queue.head.0),
+                status: U16::new(status.0),
+                ..TxCompletion::default()
+            };
+            match scratch.done.last_mut() {
+                Some(last) if status == TxStatus::OK && last.status.get() == status.0 => {
+                    *last = completion;
+                }
+                _ => scratch.done.push(completion),
+            }
+        }
+        Ok(used)
+    }
+
+    /// Sends one packet, whose descriptors are at least one and no more than there may be.
+    fn send(
+        &mut self,
+        host: &mut dyn Host,
+        slot: Slot,
+        descs: &[TxDesc],
+        scratch: &mut Scratch,
+    ) -> TxStatus {
+        let Some((first, length)) = check(descs) else {
+            return TxStatus::BAD_DESCRIPTOR;
+        };
+        let flags = TxFlags(first.flags.get());
+        if flags.contains(TxFlags::DIRECT) {
+            return TxStatus::NOT_PERMITTED;
+        }
+        let whole = &mut scratch.frame[..VLAN_TAG + length];
+        if gather(
+            &mut self.bus(host, slot.pci()),
+            descs,
+            &mut whole[VLAN_TAG..],
+        )
+        .is_err()
+        {
+            return TxStatus::DMA_FAULT;
+        }
+        let tag = if flags.contains(TxFlags::VLAN) {
+            whole.copy_within(VLAN_TAG..VLAN_TAG + 12, 0);
+            whole[12..12 + VLAN_TAG].copy_from_slice(&vlan_tag(first.vlan.get()));
+            VLAN_TAG
+        } else {
+            0
+        };
+        let frame = &mut whole[VLAN_TAG - tag..];
+        if !self.may_send_as(slot, source(frame)) {
+            return TxStatus::NOT_PERMITTED;
+        }
+        let l4 = usize::from(first.csum_start.get()) + tag;
+        let checksum = usize::from(first.csum_offset.get());
+        if flags.contains(TxFlags::TSO) {
+            let (headers, mss) = (usize::from(first.header_len.get()) + tag, first.mss.get());
+            let segments = Segments::new(frame, headers, mss.into(), l4, checksum);
+            let Some(mut segments) = segments else {
+                return TxStatus::BAD_DESCRIPTOR;
+            };
+            while segments.next_into(&mut scratch.segment) {
+                self.send_frame(host, slot, &scratch.segment);
+            }
+            return TxStatus::OK;
+        }
+        if frame.len() > usize::from(MAX_MTU) + ETH_HEADER + 2 * VLAN_TAG {
+            return TxStatus::BAD_DESCRIPTOR;
+        }
+        if flags.contains(TxFlags::CSUM) && !insert_checksum(frame, l4, checksum) {
+            return TxStatus::BAD_DESCRIPTOR;
+        }
+        self.send_frame(host, slot, frame);
+        TxStatus::OK
+    }
+
+    /// Sends a frame that is complete.
+    fn send_frame(&mut self, host: &mut dyn Host, slot: Slot, frame: &[u8]) {
+        let taken = self.forward(host, Vport::Function(slot), frame);
+        if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
+            let port = &mut function.port;
+            port.count_sent(destination(frame), frame.len());
+            if !taken {
+                port.stats.tx_dropped += 1;
+            }
+        }
+    }
+
+    /// Passes a frame through the switch. Returns whether any port took it.
+    pub(crate) fn forward(&mut self, host: &mut dyn Host, from: Vport, frame: &[u8]) -> bool {
+        // VFs and SFs send from their own address only; there is nothing to learn.
+        if [Vport::Uplink, Vport::Function(Slot::PF)].contains(&from) {
+            self.state.switch.learn(source(frame), from, self.now);
+        }
+        let route = self.state.switch.route(destination(frame), from, self.now);
+        let mut taken = false;
+        if route.uplink && self.state.uplink_up {
+            host.uplink_send(frame);
+            taken = true;
+        }
+        if !route.functions.is_empty() {
+            let arrival = Arrival::new(frame);
+            for slot in route.functions.iter() {
+                taken |= self.deliver(host, slot, &arrival);
+            }
+        }
+        taken
+    }
+
+    /// Counts a packet that was not sent.
+    fn count_refused(&mut self, slot: Slot, status: TxStatus) {
+        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+            return;
+        };
+        let stats = &mut function.port.stats;
+        match status {
+            TxStatus::BAD_DESCRIPTOR => stats.tx_bad_descriptor += 1,
+            TxStatus::DMA_FAULT => stats.tx_dma_fault += 1,
+            TxStatus::NOT_PERMITTED => stats.tx_not_permitted += 1,
+            _ => {}
+        }
+    }
+
+    /// Returns whether a function may send from an address: the PF from any, others from theirs.
+    fn may_send_as(&self, slot: Slot, address: crate::mac::Mac) -> bool {
+        slot.is_pf()
+            || self
+                .function(slot)
+                .is_some_and(|function| function.port.mac == address)
+    }
+}
+
+/// Checks the descriptors of a packet. Returns the first and the length of the packet.
+fn check(descs: &[TxDesc]) -> Option<(&TxDesc, usize)> {
+    let first = descs.first()?;
+    let flags = TxFlags(first.flags.get());
+    let mut length = 0u64;
+    for desc in descs {
+        if desc.len.get() == 0 || desc.rsvd != [0; 4] {
+            return None;
+        }
+        length += u64::from(desc.len.get());
+    }
+    let length = usize::try_from(length).ok()?;
+    let possible =
+        KNOWN_FLAGS.contains(flags) && (ETH_HEADER..=MAX_TX_PACKET as usize).contains(&length);
+    possible.then_some((first, length))
+}
+
+/// Reads the segments of a packet.
+fn gather(bus: &mut Bus<'_>, descs: &[TxDesc], mut frame: &mut [u8]) -> Result<(), DmaFault> {
+    for desc in descs {
+        // The lengths were added up to that of the frame.
+        let (segment, rest) = frame
+            .split_at_mut_checked(desc.len.get() as usize)
+            .ok_or(DmaFault)?;
+        bus.read(desc.addr.get(), segment)?;
+        frame = rest;
+    }
+    Ok(())
+}
+
+/// Inserts a checksum over `frame` from `start` on, at `offset` from there, where the driver put
+/// the sum of what is to be added. Returns whether there is such a place.
+fn insert_checksum(frame: &mut [u8], start: usize, offset: usize) -> bool {
+    let Some(summed) = frame.get_mut(start..) else {
+        return false;
+    };
+    let checksum = Sum::default().bytes(summed).checksum();
+    match summed.get_mut(offset..offset + 2) {
+        Some(field) => {
+            field.copy_from_slice(&checksum.to_be_bytes());
+            true
+        }
+        None => false,
+    }
+}
