@@ -66,7 +66,6 @@ use crate::{
         },
         failure::{
             Failure,
-            FailureKind,
             Loss, //
         },
         port::AdminRings,
@@ -311,9 +310,7 @@ impl AdminQueue {
     fn report(&self, locked: &mut Locked) {
         let failures = locked.engine.failures();
         for (number, failure) in failures.since(locked.logged) {
-            // Whoever sent the command says what it means that it was refused.
-            let refused = matches!(failure.kind, FailureKind::Refused(_));
-            if !refused && (number < LOGGED || number.is_power_of_two()) {
+            if number < LOGGED || number.is_power_of_two() {
                 dev_warn!(self.device, "admin command {failure}\n");
             }
         }
