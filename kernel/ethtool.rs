@@ -146,6 +146,9 @@ pub struct Rings {
 
 /// Takes the counters of a driver.
 pub trait Statistics {
+    /// Returns whether values are of interest, or names only.
+    fn wants_values(&self) -> bool;
+
     /// Takes one.
     fn put(&mut self, name: fmt::Arguments<'_>, value: u64);
 }
@@ -184,6 +187,10 @@ fn copy_text(to: &mut [c_char], text: fmt::Arguments<'_>) {
 struct Names<'a>(core::slice::ChunksExactMut<'a, c_char>);
 
 impl Statistics for Names<'_> {
+    fn wants_values(&self) -> bool {
+        false
+    }
+
     fn put(&mut self, name: fmt::Arguments<'_>, _value: u64) {
         if let Some(to) = self.0.next() {
             copy_text(to, name);
@@ -195,6 +202,10 @@ impl Statistics for Names<'_> {
 struct Values<'a>(core::slice::IterMut<'a, u64>);
 
 impl Statistics for Values<'_> {
+    fn wants_values(&self) -> bool {
+        true
+    }
+
     fn put(&mut self, _name: fmt::Arguments<'_>, value: u64) {
         if let Some(to) = self.0.next() {
             *to = value;

@@ -54,6 +54,13 @@ pub trait Rearm: Send + Sync + 'static {
     fn rearm(&self) -> bool;
 }
 
+impl<T: Rearm> Rearm for Arc<T> {
+    #[inline]
+    fn rearm(&self) -> bool {
+        (**self).rearm()
+    }
+}
+
 /// A NAPI instance, as seen from inside: it exists while what it does is set up, and while it polls.
 ///
 /// # Invariants
@@ -293,12 +300,13 @@ impl<P: Poller> Napi<P> {
         }
     }
 
-    /// Returns what the instance does, if it is disabled.
-    pub fn poller(&mut self) -> Option<&mut P> {
+    /// Passes what the instance does to `f`, if it is disabled; returns what that returns.
+    pub fn with_poller<R>(&mut self, f: impl FnOnce(&mut P, &Instance) -> R) -> Option<R> {
         if self.enabled {
             return None;
         }
-        Some(self.inner.poller.get_mut())
+        // `self.instance` stands for a disabled instance: nobody else runs on its behalf.
+        Some(f(self.inner.poller.get_mut(), &self.instance))
     }
 
     /// Tells user space that the instance serves transmit and receive queue `queue`. It must be

@@ -175,7 +175,7 @@ struct Header {
     port: Option<Arc<devlink::Port>>,
 }
 
-/// The private part of the network device of a driver.
+/// The private part of the network device of a driver. `data` is pinned.
 #[repr(C)]
 pub(crate) struct Private<T: Operations> {
     header: Header,
@@ -422,9 +422,10 @@ impl<T: Operations> Device<T> {
 
     /// Returns what the driver keeps in it.
     #[inline]
-    pub fn data(&self) -> &T {
-        // SAFETY: by the type's invariants; it is initialized before the device is shared.
-        unsafe { &(*self.private()).data }
+    pub fn data(&self) -> Pin<&T> {
+        // SAFETY: by the type's invariants; it is initialized before the device is shared, and does
+        // not move until it is dropped.
+        unsafe { Pin::new_unchecked(&(*self.private()).data) }
     }
 
     #[inline]
@@ -469,7 +470,7 @@ impl<T: Operations> Builder<T> {
     pub fn new(
         parent: &device::Device<Bound>,
         queues: u16,
-        data: impl FnOnce() -> Result<T>,
+        data: impl PinInit<T, Error>,
     ) -> Result<Self> {
         const {
             assert!(align_of::<Private<T>>() <= bindings::NETDEV_ALIGN as usize);
@@ -477,7 +478,6 @@ impl<T: Operations> Builder<T> {
             assert!(offset_of!(Private<T>, header) == 0);
         }
         let tx = TxSlots::new(queues)?;
-        let data = data()?;
         // SAFETY: no requirements.
         let raw = unsafe {
             bindings::alloc_etherdev_mqs(
@@ -488,19 +488,24 @@ impl<T: Operations> Builder<T> {
         };
         let raw = NonNull::new(raw).ok_or(ENOMEM)?;
         // SAFETY: the device is new: nobody else uses it. Its private part has the size that was
-        // asked for and, as asserted, the alignment. `parent` exists until the device is
-        // registered, if the caller keeps it bound, and from then on is referenced by it.
+        // asked for and, as asserted, the alignment, and does not move. If `data` fails, the device
+        // is freed without it.
         unsafe {
             let private = bindings::ferrite_helper_netdev_priv(raw.as_ptr()).cast::<Private<T>>();
-            private.write(Private {
-                header: Header {
-                    refs: Refcount::new(1),
-                    destroy: Device::<T>::destroy,
-                    port: None,
-                },
-                tx,
-                data,
+            if let Err(error) = data.__pinned_init(&raw mut (*private).data) {
+                bindings::free_netdev(raw.as_ptr());
+                return Err(error);
+            }
+            (&raw mut (*private).tx).write(tx);
+            (&raw mut (*private).header).write(Header {
+                refs: Refcount::new(1),
+                destroy: Device::<T>::destroy,
+                port: None,
             });
+        }
+        // SAFETY: the device is new: nobody else uses it. `parent` exists until the device is
+        // registered, if the caller keeps it bound, and from then on is referenced by it.
+        unsafe {
             (*raw.as_ptr()).netdev_ops = Table::<T>::OPS_REF;
             (*raw.as_ptr()).stat_ops = Table::<T>::STAT_OPS_REF;
             bindings::ferrite_helper_netdev_set_parent(
@@ -545,6 +550,19 @@ impl<T: Operations> Builder<T> {
             (*raw).max_mtu = max;
         }
         self
+    }
+
+    /// Sets how many queues of each kind are in use to begin with.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device was not made with as many.
+    pub fn real_queues(self, count: u16) -> Result<Self> {
+        // SAFETY: the device is valid and not registered.
+        to_result(unsafe {
+            bindings::netif_set_real_num_queues(self.raw(), count.into(), count.into())
+        })?;
+        Ok(self)
     }
 
     /// Sets the features that users may turn on and off; they start turned on. Those in `fixed` are
@@ -606,12 +624,13 @@ impl<T: Operations> Builder<T> {
         self
     }
 
-    /// Makes the device visible. Its operations may be called before this returns.
+    /// Makes the device visible, without link. Its operations may be called before this returns.
     ///
     /// # Errors
     ///
     /// What `register_netdev` fails with.
     pub fn register(self) -> Result<Registration<T>> {
+        self.0.set_carrier(false);
         // SAFETY: the device is valid and not registered.
         to_result(unsafe { bindings::register_netdev(self.raw()) })?;
         // INVARIANT: the device was just registered.

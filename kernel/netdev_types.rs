@@ -156,6 +156,25 @@ pub struct QueueStats {
 }
 
 impl QueueStats {
+    /// Returns the sums of both.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            rx_packets: self.rx_packets + other.rx_packets,
+            rx_bytes: self.rx_bytes + other.rx_bytes,
+            rx_alloc_fail: self.rx_alloc_fail + other.rx_alloc_fail,
+            rx_csum_unnecessary: self.rx_csum_unnecessary + other.rx_csum_unnecessary,
+            rx_csum_none: self.rx_csum_none + other.rx_csum_none,
+            tx_packets: self.tx_packets + other.tx_packets,
+            tx_bytes: self.tx_bytes + other.tx_bytes,
+            tx_needs_csum: self.tx_needs_csum + other.tx_needs_csum,
+            tx_csum_none: self.tx_csum_none + other.tx_csum_none,
+            tx_hw_gso_packets: self.tx_hw_gso_packets + other.tx_hw_gso_packets,
+            tx_stop: self.tx_stop + other.tx_stop,
+            tx_wake: self.tx_wake + other.tx_wake,
+        }
+    }
+
     pub(crate) fn fill_rx(&self, rx: &mut bindings::netdev_queue_stats_rx) {
         rx.packets = self.rx_packets;
         rx.bytes = self.rx_bytes;

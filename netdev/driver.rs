@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver of the auxiliary devices `ferrite_core.eth.N`.
+
+use crate::{
+    link::Events,
+    logic::geometry::mtu_range,
+    netdev::features,
+    port::{
+        max_pairs,
+        Port,
+        LINK, //
+    },
+};
+use ferrite_abi::desc::MAX_TX_PACKET;
+use ferrite_aux::{
+    names,
+    Function,
+    Subscription, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Core, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::netdev::{
+    Builder,
+    Registration, //
+};
+
+/// Milliseconds without progress after which a transmit queue is taken to hang.
+const TX_TIMEOUT: u32 = 5000;
+
+kernel::auxiliary_device_table!(
+    TABLE,
+    MODULE_TABLE,
+    <Driver as auxiliary::Driver>::IdInfo,
+    [(names::id(names::ETH), ())]
+);
+
+/// The driver.
+pub(crate) struct Driver;
+
+/// What the driver has for a device it is bound to.
+///
+/// Dropped in this order: no more events, then the network device goes.
+pub(crate) struct Bind {
+    _events: Subscription,
+    _netdev: Registration<Port>,
+}
+
+impl auxiliary::Driver for Driver {
+    type IdInfo = ();
+    type Data<'bound> = Bind;
+
+    const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &TABLE;
+
+    fn probe<'bound>(
+        adev: &'bound auxiliary::Device<Core<'_>>,
+        _info: &'bound Self::IdInfo,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        probe(adev)
+    }
+}
+
+fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
+    let function = Function::of(adev)?;
+    let description = function.description();
+    let (min_mtu, max_mtu) = mtu_range(description.max_mtu);
+    let (changeable, fixed) = features(&function);
+    let registration = {
+        let parent = function.dma_device()?;
+        let port = Port::new(function.clone())?;
+        let builder = Builder::new(&parent, max_pairs(&function), port)?
+            .real_queues(Port::default_pairs(&function))?
+            .mac(description.mac)
+            .mtu(description.mtu.into(), min_mtu, max_mtu)
+            .features(changeable, fixed)
+            .tso_max_size(MAX_TX_PACKET)
+            .unicast_filter()
+            .tx_timeout(TX_TIMEOUT)
+            .ethtool()
+            .port(function.devlink_port());
+        builder.register()?
+    };
+    let events = Arc::new(Events(registration.device().clone()), GFP_KERNEL)?;
+    let subscription = function.subscribe(events)?;
+    // The link may have changed since it was opened.
+    registration.device().schedule_work(LINK);
+    Ok(Bind {
+        _events: subscription,
+        _netdev: registration,
+    })
+}

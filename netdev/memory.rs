@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory of a queue, shared with the device.
+
+use crate::logic::memory::{
+    Progress,
+    QueueMemory, //
+};
+use core::mem::offset_of;
+use ferrite_abi::{
+    bar::Doorbell,
+    cmd::{
+        CreateQueue,
+        QueueKind, //
+    },
+    desc::{
+        QueueState,
+        RxCompletion,
+        RxDesc,
+        TxCompletion,
+        TxDesc, //
+    },
+    ring::{
+        Depth,
+        Index, //
+    },
+    wire::{
+        U16,
+        U64, //
+    },
+};
+use ferrite_aux::Function;
+use kernel::prelude::*;
+use kernel_ext::dma::{
+    full_fence,
+    Entry,
+    Ring, //
+};
+
+/// Memory of a TX queue.
+pub(crate) type TxMemory = Memory<TxDesc, TxCompletion>;
+/// Memory of an RX queue.
+pub(crate) type RxMemory = Memory<RxDesc, RxCompletion>;
+
+/// Rings and state block of a queue, and its doorbell.
+pub(crate) struct Memory<D: Entry, C: Entry> {
+    descs: Ring<D>,
+    completions: Ring<C>,
+    state: Ring<QueueState>,
+    progress: Progress,
+    depth: Depth,
+    function: Function,
+    doorbell: Doorbell,
+}
+
+impl<D: Entry, C: Entry> Memory<D, C> {
+    /// Allocates the memory of a queue; it is zeroed.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENODEV` if the device is gone.
+    pub(crate) fn new(function: &Function, depth: Depth, doorbell: Doorbell) -> Result<Self> {
+        let device = function.dma_device()?;
+        Ok(Self {
+            descs: Ring::new(&device, depth.entries())?,
+            completions: Ring::new(&device, depth.entries())?,
+            state: Ring::new(&device, 1)?,
+            progress: Progress::new(),
+            depth,
+            function: function.clone(),
+            doorbell,
+        })
+    }
+
+    /// Returns the command that makes the queue, which raises `vector` at most every
+    /// `moderation_usecs` microseconds.
+    pub(crate) fn create(&self, vector: u16, moderation_usecs: u16) -> CreateQueue {
+        let (kind, index) = match self.doorbell {
+            Doorbell::Rx(index) => (QueueKind::RX, index),
+            Doorbell::Tx(index) | Doorbell::Virtio(index) => (QueueKind::TX, index),
+        };
+        CreateQueue {
+            ring_addr: U64::new(self.descs.dma_address()),
+            cq_addr: U64::new(self.completions.dma_address()),
+            state_addr: U64::new(self.state.dma_address()),
+            kind: U16::new(kind.0),
+            index: U16::new(index),
+            vector: U16::new(vector),
+            moderation_usecs: U16::new(moderation_usecs),
+            depth_log2: self.depth.log2(),
+            rsvd: [0; 7],
+        }
+    }
+}
+
+impl<D: Entry, C: Entry> QueueMemory for Memory<D, C> {
+    type Desc = D;
+    type Completion = C;
+
+    #[inline]
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    #[inline]
+    fn write(&self, slot: usize, desc: &D) {
+        // CAST: a ring has fewer than 2^32 slots.
+        self.descs.write(slot as u32, desc);
+    }
+
+    #[inline]
+    fn publish_tail(&self, tail: Index) {
+        self.state
+            .store32::<{ offset_of!(QueueState, tail) }>(0, tail.0);
+    }
+
+    #[inline]
+    fn doorbell_event(&self) -> Index {
+        full_fence();
+        Index(
+            self.state
+                .load32::<{ offset_of!(QueueState, doorbell_event) }>(0),
+        )
+    }
+
+    #[inline]
+    fn ring(&self) {
+        self.function.ring(self.doorbell);
+    }
+
+    #[inline]
+    fn cq_tail(&self) -> Index {
+        Index(self.state.load32::<{ offset_of!(QueueState, cq_tail) }>(0))
+    }
+
+    #[inline]
+    fn read(&self, slot: usize) -> C {
+        // CAST: a ring has fewer than 2^32 slots.
+        self.completions.read(slot as u32)
+    }
+
+    #[inline]
+    fn publish_arm(&self, index: Index) {
+        self.state
+            .store32::<{ offset_of!(QueueState, arm) }>(0, index.0);
+        full_fence();
+    }
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations of the network device.
+
+use crate::{
+    link,
+    port::{
+        self,
+        geometry,
+        Port,
+        LINK,
+        RESET, //
+    },
+    tx::Sender, //
+};
+use ferrite_abi::{
+    cmd::{
+        RxFilter,
+        RxMode,
+        SetMac,
+        SetRxMode,
+        MAX_RX_FILTER, //
+    },
+    regs,
+    wire::U16, //
+};
+use ferrite_aux::Function;
+use kernel::prelude::*;
+use kernel_ext::{
+    netdev::{
+        AddressLists,
+        Device,
+        Features,
+        Operations,
+        QueueStats,
+        Rtnl,
+        Stats,
+        TxQueue, //
+    },
+    skb::SkBuff, //
+};
+
+/// Returns what the network stack may leave to the function: what users can turn off, and what is
+/// always on.
+pub(crate) fn features(function: &Function) -> (Features, Features) {
+    let mut changeable = Features::NONE;
+    let mut fixed = Features::HIGHDMA;
+    for (has, changes, is_fixed) in [
+        (regs::Features::SCATTER_GATHER, Features::SG, Features::NONE),
+        (regs::Features::CSUM_TX, Features::HW_CSUM, Features::NONE),
+        (regs::Features::CSUM_RX, Features::RXCSUM, Features::NONE),
+        (regs::Features::RSS, Features::RXHASH, Features::NONE),
+        (regs::Features::TSO, Features::SEGMENTATION, Features::NONE),
+        // The device strips tags without being asked.
+        (regs::Features::VLAN, Features::VLAN_TX, Features::VLAN_RX),
+    ] {
+        if function.has(has) {
+            changeable = changeable.with(changes);
+            fixed = fixed.with(is_fixed);
+        }
+    }
+    (changeable, fixed)
+}
+
+#[vtable]
+impl Operations for Port {
+    type TxQueue = Sender;
+
+    fn open(device: &Device<Self>, rtnl: &Rtnl) -> Result {
+        port::up(device, rtnl, &mut device.data().control.lock())
+    }
+
+    fn stop(device: &Device<Self>, rtnl: &Rtnl) {
+        port::down(device, rtnl, &mut device.data().control.lock());
+    }
+
+    #[inline]
+    fn start_xmit(
+        _device: &Device<Self>,
+        sender: &mut Sender,
+        queue: TxQueue<'_>,
+        skb: SkBuff,
+    ) -> Result<(), SkBuff> {
+        sender.send(queue, skb)
+    }
+
+    fn get_stats64(device: &Device<Self>, stats: &mut Stats) {
+        let sum = sum(device);
+        let mut errors = 0;
+        let mut dropped = 0;
+        let mut tx_errors = 0;
+        let mut tx_dropped = 0;
+        for pair in &device.data().stats {
+            errors += pair.rx_bad_completion.get() + pair.rx_unwritten.get();
+            dropped += pair.rx_dropped.get() + pair.rx_no_memory.get();
+            tx_errors += pair.tx_refused.get() + pair.tx_bad_completion.get();
+            tx_dropped += pair.tx_unmapped.get();
+        }
+        stats
+            .rx_packets(sum.rx_packets)
+            .rx_bytes(sum.rx_bytes)
+            .rx_errors(errors)
+            .rx_dropped(dropped)
+            .tx_packets(sum.tx_packets)
+            .tx_bytes(sum.tx_bytes)
+            .tx_errors(tx_errors)
+            .tx_dropped(tx_dropped);
+    }
+
+    fn set_rx_mode(device: &Device<Self>, lists: &AddressLists<'_>) -> Result {
+        let mut mode = RxMode::default();
+        let mut filter = RxFilter {
+            addresses: [[0; 6]; MAX_RX_FILTER],
+        };
+        let mut count = 0;
+        // What does not fit in the filter is received with all others of its kind.
+        let room = MAX_RX_FILTER - lists.unicast.len().min(MAX_RX_FILTER);
+        if lists.promiscuous || lists.unicast.len() > MAX_RX_FILTER {
+            mode = mode.with(RxMode::PROMISCUOUS);
+        } else {
+            for address in lists.unicast.iter() {
+                filter.addresses[count] = address;
+                count += 1;
+            }
+        }
+        if lists.all_multicast || lists.multicast.len() > room {
+            mode = mode.with(RxMode::ALL_MULTICAST);
+        } else if !mode.contains(RxMode::PROMISCUOUS) {
+            for address in lists.multicast.iter() {
+                filter.addresses[count] = address;
+                count += 1;
+            }
+        }
+        let command = SetRxMode {
+            mode: U16::new(mode.0),
+            // CAST: at most `MAX_RX_FILTER`.
+            count: U16::new(count as u16),
+        };
+        Ok(device.data().function.send_with(command, &filter)?)
+    }
+
+    fn set_mac_address(device: &Device<Self>, _rtnl: &Rtnl, address: [u8; 6]) -> Result {
+        Ok(device.data().function.send(SetMac {
+            mac: address,
+            rsvd: [0; 2],
+        })?)
+    }
+
+    fn change_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
+        geometry(&device.data().function, mtu)?;
+        Port::reconfigure(device, rtnl, |config| config.mtu = mtu)
+    }
+
+    fn tx_timeout(device: &Device<Self>, queue: u16) {
+        dev_err!(
+            device,
+            "tx queue {}: no progress, queues are reset\n",
+            queue
+        );
+        device.schedule_work(RESET);
+    }
+
+    fn work(device: &Device<Self>, rtnl: &Rtnl, events: usize) {
+        if events & RESET != 0 {
+            Port::reset(device, rtnl);
+        }
+        if events & LINK != 0 && device.data().control.lock().is_up() {
+            link::update(device);
+        }
+    }
+
+    fn queue_stats(device: &Device<Self>, queue: u16) -> QueueStats {
+        let stats = &device.data().get_ref().stats;
+        stats
+            .get(usize::from(queue))
+            .map_or_else(QueueStats::default, |pair| pair.queue())
+    }
+
+    fn base_stats(device: &Device<Self>) -> QueueStats {
+        let port = device.data().get_ref();
+        let used = usize::from(port.control.lock().config.pairs);
+        port.stats
+            .iter()
+            .skip(used)
+            .fold(QueueStats::default(), |sum, pair| sum.plus(&pair.queue()))
+    }
+}
+
+/// Returns the counters of all queue pairs, those not in use too.
+fn sum(device: &Device<Port>) -> QueueStats {
+    device
+        .data()
+        .stats
+        .iter()
+        .fold(QueueStats::default(), |sum, pair| sum.plus(&pair.queue()))
+}

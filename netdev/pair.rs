@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A queue pair: its memory, its queues in the device, its interrupt, from up to down.
+
+use crate::{
+    logic::geometry::RxGeometry,
+    memory::Memory,
+    poll::{
+        Interrupts,
+        Pair,
+        Vector, //
+    },
+    port::Port,
+    rx::Receiver,
+    stats::PairStats,
+    tx::{
+        self,
+        Sender, //
+    }, //
+};
+use ferrite_abi::{
+    bar::Doorbell,
+    cmd::{
+        CreateQueue,
+        DestroyQueue, //
+    },
+    ring::Depth,
+    wire::U16, //
+};
+use ferrite_aux::{
+    CmdError,
+    Function, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    irq,
+    napi::Napi,
+    netdev::{
+        Device,
+        Rtnl, //
+    },
+};
+
+/// How queue pairs are made.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup {
+    /// Depth of receive queues.
+    pub(crate) rx_depth: Depth,
+    /// Depth of transmit queues.
+    pub(crate) tx_depth: Depth,
+    /// How receive buffers are cut.
+    pub(crate) geometry: RxGeometry,
+    /// Least time between two interrupts in microseconds.
+    pub(crate) moderation_usecs: u16,
+}
+
+/// A queue that exists in the device for as long as this lives.
+struct Queue {
+    function: Function,
+    destroy: DestroyQueue,
+}
+
+impl Queue {
+    fn create(function: &Function, command: CreateQueue) -> Result<Self, CmdError> {
+        function.send(command)?;
+        Ok(Self {
+            function: function.clone(),
+            destroy: DestroyQueue {
+                kind: command.kind,
+                index: command.index,
+            },
+        })
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        match self.function.send(self.destroy) {
+            // A device that is gone has no queue either.
+            Ok(()) | Err(CmdError::Gone) => {}
+            Err(error) => pr_err!(
+                "queue {} of function {:#x} cannot be destroyed: {}\n",
+                U16::get(self.destroy.index),
+                self.function.id().0,
+                error
+            ),
+        }
+    }
+}
+
+/// A queue pair that is up.
+///
+/// The order of the fields is that of the drop: no more interrupts, no queues in the device, and
+/// then what the NAPI instance has: the memory that the device knew of.
+pub(crate) struct QueuePair {
+    _irq: irq::Registration,
+    _tx: Queue,
+    _rx: Queue,
+    napi: Napi<Pair>,
+    index: u16,
+}
+
+impl QueuePair {
+    /// Makes queue pair `index` and lets it run, but for sending, for which the [`Sender`] is to be
+    /// installed.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EBUSY` if the vector is taken, and those of [`CmdError`].
+    pub(crate) fn start(
+        device: &Device<Port>,
+        rtnl: &Rtnl,
+        index: u16,
+        setup: &Setup,
+        stats: &Arc<PairStats>,
+    ) -> Result<(Self, Sender)> {
+        let function = &device.data().get_ref().function;
+        let vector = function.vectors().start + index;
+        let tx_memory = Arc::new(
+            Memory::new(function, setup.tx_depth, Doorbell::Tx(index))?,
+            GFP_KERNEL,
+        )?;
+        let rx_memory = Arc::new(
+            Memory::new(function, setup.rx_depth, Doorbell::Rx(index))?,
+            GFP_KERNEL,
+        )?;
+        let (sender, cleaner) = tx::ends(function, &tx_memory, setup.tx_depth, stats)?;
+        let interrupts = Arc::new(
+            Interrupts::new(tx_memory.clone(), rx_memory.clone()),
+            GFP_KERNEL,
+        )?;
+        let mut napi = Napi::new(device, index, |instance| {
+            let rx = Receiver::new(
+                function,
+                instance,
+                index,
+                &rx_memory,
+                setup.rx_depth,
+                setup.geometry,
+                stats,
+            )?;
+            let pair = Pair {
+                tx: cleaner,
+                rx,
+                index,
+                interrupts: interrupts.clone(),
+                stats: stats.clone(),
+            };
+            Ok((pair, interrupts.clone()))
+        })?;
+        let scheduler = napi.scheduler();
+        let handler = Arc::new(Vector(scheduler.clone()), GFP_KERNEL)?;
+        let name = device.name();
+        let irq = function.request_vector(vector, fmt!("{}-{}", name, index), handler)?;
+        let moderation = setup.moderation_usecs;
+        let tx = Queue::create(function, tx_memory.create(vector, moderation))?;
+        let rx = Queue::create(function, rx_memory.create(vector, moderation))?;
+        // What there is no memory for comes with the first poll.
+        napi.with_poller(|pair, instance| pair.rx.refill(instance));
+        napi.bind(rtnl, index)?;
+        napi.enable();
+        // Looks for what came before it was enabled.
+        scheduler.schedule();
+        Ok((
+            Self {
+                _irq: irq,
+                _tx: tx,
+                _rx: rx,
+                napi,
+                index,
+            },
+            sender,
+        ))
+    }
+
+    /// Returns the index of the pair.
+    pub(crate) fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Takes the pair down. Nothing is sent any more.
+    pub(crate) fn stop(mut self, rtnl: &Rtnl) {
+        self.napi.disable();
+        self.napi.unbind(rtnl);
+    }
+}

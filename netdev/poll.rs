@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the NAPI instance of a queue pair does.
+
+use crate::{
+    logic::memory::rearm,
+    memory::{
+        RxMemory,
+        TxMemory, //
+    },
+    port::RESET,
+    rx::Receiver,
+    stats::PairStats,
+    tx::Cleaner, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    irq::{
+        Handler,
+        IrqReturn, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+use kernel_ext::napi::{
+    Context,
+    Poller,
+    Rearm,
+    Scheduler, //
+};
+
+/// A queue pair, as its NAPI instance has it.
+pub(crate) struct Pair {
+    pub(crate) tx: Cleaner,
+    pub(crate) rx: Receiver,
+    pub(crate) index: u16,
+    pub(crate) interrupts: Arc<Interrupts>,
+    pub(crate) stats: Arc<PairStats>,
+}
+
+impl Poller for Pair {
+    type Rearm = Arc<Interrupts>;
+
+    fn poll(&mut self, cx: &Context<'_>) -> u32 {
+        self.stats.polls.add(1);
+        if self.interrupts.is_broken() {
+            return 0;
+        }
+        if let Err(fault) = self.tx.clean(cx, self.index) {
+            self.stats.tx_bad_completion.add(1);
+            self.give_up(cx, "tx", &fault);
+            return 0;
+        }
+        // Without budget this is netpoll, which wants packets sent and none received.
+        if cx.budget() == 0 {
+            return 0;
+        }
+        let received = match self.rx.receive(cx) {
+            Ok(received) => received,
+            Err(fault) => {
+                self.stats.rx_bad_completion.add(1);
+                self.give_up(cx, "rx", &fault);
+                return 0;
+            }
+        };
+        if self.rx.refill(cx) {
+            received
+        } else {
+            cx.budget()
+        }
+    }
+}
+
+impl Pair {
+    /// Stops serving the queues: the device does not make sense. They are made anew soon.
+    fn give_up(&self, cx: &Context<'_>, kind: &str, fault: &dyn core::fmt::Debug) {
+        self.interrupts.broken.store(true, Relaxed);
+        if cx.device().may_report() {
+            dev_err!(
+                cx.device(),
+                "{} queue {}: malformed completion, queues are reset: {:?}\n",
+                kind,
+                self.index,
+                fault
+            );
+        }
+        cx.device().schedule_work(RESET);
+    }
+}
+
+/// Asks for the interrupts of a queue pair.
+pub(crate) struct Interrupts {
+    tx: Arc<TxMemory>,
+    rx: Arc<RxMemory>,
+    broken: Atomic<bool>,
+}
+
+impl Interrupts {
+    /// Returns those of the queues with this memory.
+    pub(crate) fn new(tx: Arc<TxMemory>, rx: Arc<RxMemory>) -> Self {
+        Self {
+            tx,
+            rx,
+            broken: Atomic::new(false),
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+}
+
+impl Rearm for Interrupts {
+    fn rearm(&self) -> bool {
+        if self.is_broken() {
+            return false;
+        }
+        let tx = rearm(&*self.tx);
+        let rx = rearm(&*self.rx);
+        tx || rx
+    }
+}
+
+/// Handles the interrupts of a queue pair.
+pub(crate) struct Vector(pub(crate) Scheduler);
+
+impl Handler for Vector {
+    #[inline]
+    fn handle(&self, _device: &Device<Bound>) -> IrqReturn {
+        self.0.schedule();
+        IrqReturn::Handled
+    }
+}

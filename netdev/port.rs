@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Ethernet port of a function: what it has up or down, and the way from one to the other.
+
+use crate::{
+    link,
+    logic::{
+        geometry::{
+            ring_depth,
+            RxGeometry,
+            DEFAULT_DEPTH_LOG2, //
+        },
+        reset::Resets, //
+    },
+    pair::{
+        QueuePair,
+        Setup, //
+    },
+    rss::Rss,
+    stats::PairStats, //
+};
+use ferrite_abi::{
+    cmd::{
+        EnablePort,
+        Identify,
+        SetMac,
+        SetMtu, //
+    },
+    regs::Features,
+    ring::Depth,
+    wire::U16, //
+};
+use ferrite_aux::Function;
+use kernel::{
+    cpu::nr_cpu_ids,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::Atomic,
+        Arc,
+        Mutex, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
+    },
+};
+use kernel_ext::{
+    netdev::{
+        Device,
+        Rtnl, //
+    },
+    page_pool,
+};
+
+/// Work to do under the RTNL: make the queues anew.
+pub(crate) const RESET: usize = 1 << 0;
+/// Work to do under the RTNL: ask for the state of the link.
+pub(crate) const LINK: usize = 1 << 1;
+
+/// What the driver keeps in the network device.
+#[pin_data]
+pub(crate) struct Port {
+    pub(crate) function: Function,
+    /// Version of the firmware, as text padded with zeros.
+    pub(crate) firmware: [u8; 32],
+    /// Counters of all queue pairs that there can be.
+    pub(crate) stats: KVec<Arc<PairStats>>,
+    /// Speed of the link in Mbit/s, 0 if there is none.
+    pub(crate) speed: Atomic<u32>,
+    born: Instant<Monotonic>,
+    #[pin]
+    pub(crate) control: Mutex<Control>,
+}
+
+/// What only changes under the RTNL, and what is up.
+pub(crate) struct Control {
+    pairs: KVec<QueuePair>,
+    pub(crate) config: Config,
+    pub(crate) rss: Rss,
+    resets: Resets,
+}
+
+/// What users set.
+#[derive(Clone, Copy)]
+pub(crate) struct Config {
+    /// Queue pairs in use.
+    pub(crate) pairs: u16,
+    /// Depth of receive queues.
+    pub(crate) rx_depth: Depth,
+    /// Depth of transmit queues.
+    pub(crate) tx_depth: Depth,
+    /// Least time between two interrupts in microseconds.
+    pub(crate) moderation_usecs: u16,
+    /// The MTU.
+    pub(crate) mtu: u32,
+}
+
+impl Port {
+    /// Returns a port that is down.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the function has no queue or no vector, `EINVAL` if its queues are too short,
+    /// `ENOMEM`.
+    pub(crate) fn new(function: Function) -> Result<impl PinInit<Self, Error>> {
+        let description = function.description();
+        let max_pairs = max_pairs(&function);
+        if max_pairs == 0 {
+            return Err(ENOSPC);
+        }
+        let mut stats = KVec::with_capacity(max_pairs.into(), GFP_KERNEL)?;
+        for _ in 0..max_pairs {
+            stats.push(Arc::new(PairStats::new(), GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        let max_log2 = description.max_depth.log2();
+        let depth = ring_depth(1 << DEFAULT_DEPTH_LOG2.min(max_log2), max_log2).ok_or(EINVAL)?;
+        let config = Config {
+            pairs: Self::default_pairs(&function),
+            rx_depth: depth,
+            tx_depth: depth,
+            moderation_usecs: 0,
+            mtu: description.mtu.into(),
+        };
+        let rss = Rss::new(&function, config.pairs)?;
+        let firmware = function
+            .fetch(Identify {})
+            .map_or([0; 32], |(_, identity)| identity.fw_running);
+        Ok(try_pin_init!(Self {
+            function,
+            firmware,
+            stats,
+            speed: Atomic::new(0),
+            born: Instant::now(),
+            control <- new_mutex!(Control {
+                pairs: KVec::new(),
+                config,
+                rss,
+                resets: Resets::default(),
+            }, "ferrite_net_control"),
+        }? Error))
+    }
+
+    /// Returns how many queue pairs are in use to begin with.
+    pub(crate) fn default_pairs(function: &Function) -> u16 {
+        // CAST: clamped.
+        let cpus = nr_cpu_ids().min(u16::MAX.into()) as u16;
+        max_pairs(function).min(cpus)
+    }
+
+    /// Returns how many queue pairs there can be.
+    pub(crate) fn max_pairs(&self) -> u16 {
+        max_pairs(&self.function)
+    }
+
+    /// Changes the configuration of the port, which goes down and up again if it is up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`up`]. The port is then as it was, or, if that fails too, down.
+    pub(crate) fn reconfigure(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        change: impl FnOnce(&mut Config),
+    ) -> Result {
+        let port = device.data().get_ref();
+        let mut control = port.control.lock();
+        let before = control.config;
+        let is_up = control.is_up();
+        down(device, rtnl, &mut control);
+        change(&mut control.config);
+        let pairs = control.config.pairs;
+        if pairs != before.pairs {
+            control.rss.respread(pairs);
+        }
+        let result = if is_up {
+            up(device, rtnl, &mut control)
+        } else {
+            device.set_real_queues(rtnl, pairs, pairs)
+        };
+        result.inspect_err(|_| {
+            control.config = before;
+            control.rss.respread(before.pairs);
+            if is_up {
+                if let Err(error) = up(device, rtnl, &mut control) {
+                    dev_err!(device, "the port stays down: {:?}\n", error);
+                }
+            }
+        })
+    }
+
+    /// Makes the queues anew, because the device does not make sense.
+    pub(crate) fn reset(device: &Device<Self>, rtnl: &Rtnl) {
+        let port = device.data().get_ref();
+        let mut control = port.control.lock();
+        if !control.is_up() {
+            return;
+        }
+        down(device, rtnl, &mut control);
+        // CAST: an uptime is not negative.
+        let now = port.born.elapsed().as_millis() as u64;
+        if !control.resets.allow(now) {
+            dev_err!(
+                device,
+                "the device does not recover, the port stays down until it is opened anew\n"
+            );
+            return;
+        }
+        match up(device, rtnl, &mut control) {
+            Ok(()) => dev_info!(device, "queues were reset\n"),
+            Err(error) => dev_err!(device, "the port stays down after a reset: {:?}\n", error),
+        }
+    }
+}
+
+/// Returns how many queue pairs a function can have.
+pub(crate) fn max_pairs(function: &Function) -> u16 {
+    let description = function.description();
+    // CAST: a range of `u16` that starts at 1 at least, for the owner of the function has vector 0.
+    let vectors = function.vectors().len() as u16;
+    description.max_queues.min(vectors)
+}
+
+impl Control {
+    /// Returns whether the port is up.
+    pub(crate) fn is_up(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+}
+
+/// Returns how receive buffers are cut for an MTU.
+///
+/// # Errors
+///
+/// `EINVAL` if packets do not fit.
+pub(crate) fn geometry(function: &Function, mtu: u32) -> Result<RxGeometry> {
+    let (headroom, tailroom) = page_pool::overhead();
+    let scatter = function.has(Features::SCATTER_GATHER);
+    // CAST: pages are smaller than that.
+    RxGeometry::of(mtu, PAGE_SIZE as u32, headroom, tailroom, scatter).ok_or(EINVAL)
+}
+
+/// Brings the port up.
+///
+/// # Errors
+///
+/// `EINVAL` for an MTU that buffers cannot be made for, `ENOMEM`, `EBUSY` if a vector is taken, and
+/// those of [`CmdError`](ferrite_aux::CmdError). The port is then down.
+pub(crate) fn up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
+    try_up(device, rtnl, control).inspect_err(|_| down(device, rtnl, control))
+}
+
+fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
+    let port = device.data().get_ref();
+    let function = &port.function;
+    let config = control.config;
+    let setup = Setup {
+        rx_depth: config.rx_depth,
+        tx_depth: config.tx_depth,
+        geometry: geometry(function, config.mtu)?,
+        moderation_usecs: config.moderation_usecs,
+    };
+    device.set_real_queues(rtnl, config.pairs, config.pairs)?;
+    function.send(SetMtu {
+        // CAST: the largest MTU of a device is a `u16`.
+        mtu: U16::new(config.mtu as u16),
+        rsvd: [0; 2],
+    })?;
+    function.send(SetMac {
+        mac: device.address(rtnl),
+        rsvd: [0; 2],
+    })?;
+    for (index, stats) in (0..config.pairs).zip(&port.stats) {
+        control.pairs.reserve(1, GFP_KERNEL)?;
+        let (pair, sender) = QueuePair::start(device, rtnl, index, &setup, stats)?;
+        control.pairs.push(pair, GFP_KERNEL)?;
+        let previous = device
+            .lock_tx(index)
+            .and_then(|mut queue| queue.replace(sender));
+        drop(previous);
+    }
+    control.rss.apply(function)?;
+    function.send(EnablePort {
+        enable: 1,
+        rsvd: [0; 3],
+    })?;
+    link::update(device);
+    device.wake_all_queues();
+    Ok(())
+}
+
+/// Takes the port down. Does what it can if the device does not answer.
+pub(crate) fn down(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) {
+    let port = device.data().get_ref();
+    device.stop_all_queues();
+    link::lost(device);
+    // The queues go in any case: it is enough if they are destroyed.
+    let _ = port.function.send(EnablePort {
+        enable: 0,
+        rsvd: [0; 3],
+    });
+    while let Some(pair) = control.pairs.pop() {
+        let index = pair.index();
+        let sender = device.lock_tx(index).and_then(|mut queue| queue.take());
+        pair.stop(rtnl);
+        drop(sender);
+        if let Some(queue) = device.tx_queue(index) {
+            queue.reset();
+        }
+    }
+}
