@@ -38,6 +38,9 @@ lint: ## formatting, clippy, shellcheck, checkpatch, the house rules
 model-test: ## cargo test of the host workspace: ABI, device model, drivers against the model [T=filter]
 	@tools/check/model-test
 
+device-test: ## the device in QEMU, over its bus and without a guest [T=part of a name]
+	@tools/check/device-test
+
 kunit: ## the KUnit suites in the modules, in a guest
 	@tools/check/kunit
 
@@ -69,7 +72,7 @@ clean: ## remove what was built for this tree; make clean ALL=yes removes the wh
 help: ## this text
 	@awk -f tools/help.awk $(MAKEFILE_LIST)
 
-.PHONY: demo vm shell check check-debug lint model-test kunit selftests fuzz modules kernel qemu toolbox docs clean help
+.PHONY: demo vm shell check check-debug lint model-test device-test kunit selftests fuzz modules kernel qemu toolbox docs clean help
 
 # Wrong use deserves more than "No rule to make target".
 %:

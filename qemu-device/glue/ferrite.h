@@ -1,11 +1,11 @@
 /*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
  * Ferrite DPU: what the parts of the glue share.
  *
  * The device itself is a Rust model that knows nothing of QEMU; this is the
  * plug between the two. No number of the hardware contract appears here: the
  * model is asked for them.
- *
- * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #ifndef HW_NET_FERRITE_H

@@ -1,7 +1,7 @@
 /*
- * Ferrite DPU: a PCI function, PF or VF, as the bus sees it.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Ferrite DPU: a PCI function, PF or VF, as the bus sees it.
  */
 
 #include "qemu/osdep.h"

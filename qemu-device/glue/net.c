@@ -1,7 +1,7 @@
 /*
- * Ferrite DPU: the uplink, on any network backend.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Ferrite DPU: the uplink, on any network backend.
  */
 
 #include "qemu/osdep.h"

@@ -1,7 +1,7 @@
 /*
- * Ferrite DPU: the physical function, which owns the model.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Ferrite DPU: the physical function, which owns the model.
  */
 
 #include "qemu/osdep.h"
@@ -322,11 +322,12 @@ static void ferrite_pf_realize(PCIDevice *pci, Error **errp)
     offset = ROUND_UP(offset + PCI_EXT_CAP_DSN_SIZEOF, 8);
 
     if (pf->max_vfs) {
+        ferrite_function_add_acs(function, offset);
+        offset += PCI_ACS_SIZEOF;
+        /* The last one: pcie_sriov_pf_reset() clears 4 bytes beyond it. */
         if (!ferrite_init_sriov(pf, offset, errp)) {
             goto fail;
         }
-        offset += PCI_EXT_CAP_SRIOV_SIZEOF;
-        ferrite_function_add_acs(function, offset);
     }
 
     pf->vm_state = qemu_add_vm_change_state_handler(ferrite_vm_state_changed,

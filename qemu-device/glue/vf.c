@@ -1,7 +1,7 @@
 /*
- * Ferrite DPU: a virtual function, which is a door to the model of its PF.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Ferrite DPU: a virtual function, which is a door to the model of its PF.
  */
 
 #include "qemu/osdep.h"

@@ -1,7 +1,7 @@
 /*
- * Ferrite DPU: its state, for snapshots and migration of the machine.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Ferrite DPU: its state, for snapshots and migration of the machine.
  */
 
 #include "qemu/osdep.h"

@@ -1,7 +1,7 @@
 /*
- * C ABI of the Ferrite device model.
- *
  * SPDX-License-Identifier: GPL-2.0-only
+ *
+ * C ABI of the Ferrite device model.
  *
  * Made by cbindgen from qemu-device/ffi. Change the Rust source and run qemu-device/ffi/header.
  */

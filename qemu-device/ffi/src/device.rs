@@ -106,8 +106,12 @@ pub unsafe extern "C" fn ferrite_device_new(
     // SAFETY: both are valid for reads by the caller's promise, and are only read during this call.
     let (config, host) = unsafe { (&*config, *host) };
     // SAFETY: the strings are NULL or end with a NUL by the caller's promise.
-    let (fault_script, serial) =
-        unsafe { (text::from_c(config.fault_script), text::from_c(config.serial)) };
+    let (fault_script, serial) = unsafe {
+        (
+            text::from_c(config.fault_script),
+            text::from_c(config.serial),
+        )
+    };
     let [.., a, b, c] = config.mac;
     let config = Config {
         mac: config.mac,
@@ -118,7 +122,11 @@ pub unsafe extern "C" fn ferrite_device_new(
         vf_vectors: config.vf_vectors,
         faults: config.faults,
         fault_script,
-        serial: if config.serial.is_null() { format!("FE{a:02X}{b:02X}{c:02X}") } else { serial },
+        serial: if config.serial.is_null() {
+            format!("FE{a:02X}{b:02X}{c:02X}")
+        } else {
+            serial
+        },
         uuid: config.uuid,
         ..Config::default()
     };
@@ -207,7 +215,9 @@ pub unsafe extern "C" fn ferrite_device_reg_write(
 pub unsafe extern "C" fn ferrite_device_run(device: *const FerriteDevice, budget: u32) -> bool {
     // SAFETY: valid by the caller's promise.
     let device = unsafe { borrow(device) };
-    device.enter(|device, host| device.run(host, budget)).unwrap_or(true)
+    device
+        .enter(|device, host| device.run(host, budget))
+        .unwrap_or(true)
 }
 
 /// Tells the device that the time it asked for has come. Calling it early does no harm.
@@ -231,7 +241,9 @@ pub unsafe extern "C" fn ferrite_device_timer(device: *const FerriteDevice) {
 pub unsafe extern "C" fn ferrite_device_can_receive(device: *const FerriteDevice) -> bool {
     // SAFETY: valid by the caller's promise.
     let device = unsafe { borrow(device) };
-    device.enter(|device, _| device.uplink_can_receive()).unwrap_or(false)
+    device
+        .enter(|device, _| device.uplink_can_receive())
+        .unwrap_or(false)
 }
 
 /// Gives the device a frame from the uplink. Returns whether it was taken, if only to be dropped;

@@ -76,9 +76,8 @@ impl Host for FerriteHost {
     fn dma_read(&mut self, function: PciFn, addr: u64, buf: &mut [u8]) -> Result<(), DmaFault> {
         // SAFETY: `buf` is valid for reads and writes of its length until the return; `opaque` is
         // what was given for this callback.
-        let done = unsafe {
-            (self.dma_read)(self.opaque, function.0, addr, buf.as_mut_ptr(), buf.len())
-        };
+        let done =
+            unsafe { (self.dma_read)(self.opaque, function.0, addr, buf.as_mut_ptr(), buf.len()) };
         done.then_some(()).ok_or(DmaFault)
     }
 

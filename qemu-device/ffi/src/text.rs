@@ -18,7 +18,9 @@ pub(crate) unsafe fn from_c(text: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: `text` is not NULL, and by the caller's promise it ends with a NUL.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Writes a message to a buffer of `room` bytes, cut where it does not fit, with a NUL at its end.
@@ -31,7 +33,11 @@ pub(crate) unsafe fn to_c(message: &str, buffer: *mut c_char, room: usize) {
         return;
     };
     // A NUL within would end the message for C. Cutting inside of a character is harmless.
-    let length = message.bytes().take(most).take_while(|byte| *byte != 0).count();
+    let length = message
+        .bytes()
+        .take(most)
+        .take_while(|byte| *byte != 0)
+        .count();
     // SAFETY: `length <= room - 1`, so that by the caller's promise `buffer` is valid for writes of
     // `length + 1` bytes; a message in a `&str` and a buffer that is written do not overlap; `u8`
     // and `c_char` have the same size and alignment.

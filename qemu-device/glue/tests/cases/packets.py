@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packets between the rings and a network backend."""
+
+import os
+import socket
+import struct
+
+from lib import ferrite
+from lib.case import equal, true
+from lib.machine import Machine
+
+MAC = bytes.fromhex("525400fe0001")
+BROADCAST = b"\xff" * 6
+
+
+def _frame(length, destination=BROADCAST, source=MAC, fill=0x5a):
+    return destination + source + b"\x88\xb5" + bytes([fill]) * (length - 14)
+
+
+class _Cable:
+    """The other end of the uplink: a datagram socket."""
+
+    def __init__(self):
+        self.end, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.end.settimeout(10)
+        os.set_inheritable(inside.fileno(), True)
+        self.inside = inside
+        self.arguments = ["-netdev", f"dgram,id=net,local.type=fd,local.str={inside.fileno()}"]
+
+
+def _connected(device="ferrite,bus=rp0,id=dpu,mac=52:54:00:fe:00:01,netdev=net", extra=()):
+    cable = _Cable()
+    machine = Machine(*cable.arguments, *extra, device=device, keep=[cable.inside.fileno()])
+    pf = ferrite.start(machine)
+    pf.start_admin()
+    return cable, pf
+
+
+def _with_queues(**options):
+    cable, pf = _connected(**options)
+    pf.create_queue(ferrite.TX)
+    pf.create_queue(ferrite.RX)
+    pf.open_port()
+    return cable, pf
+
+
+def link_follows_the_cable():
+    _, pf = _connected()
+    link = lambda: struct.unpack_from("<IB", pf.command(ferrite.QUERY_LINK))
+    true(link()[1] == 1 and link()[0] > 0, "the link is up, with a speed")
+    pf.machine.qmp("set_link", name="dpu", up=False)
+    equal(link(), (0, 0), "speed and state of the link")
+    pf.machine.qmp("set_link", name="dpu", up=True)
+    equal(link()[1], 1, "state of the link")
+
+
+def link_is_down_without_a_cable():
+    pf = ferrite.start(Machine())
+    pf.start_admin()
+    equal(struct.unpack_from("<IB", pf.command(ferrite.QUERY_LINK)), (0, 0), "speed and state of the link")
+
+
+def sent_packets_come_out_of_the_uplink():
+    cable, pf = _with_queues()
+    for number, length in enumerate((60, 61, 1514, 9614)):
+        if length > 1514:
+            pf.command(0x0203, struct.pack("<HH", 9600, 0))
+        pf.send(_frame(length, fill=number))
+        pf.machine.settle()
+        equal(cable.end.recv(65536), _frame(length, fill=number), f"packet of {length} bytes")
+    pf.machine.until(lambda: pf.completed(ferrite.TX) > 0, "TX completion")
+
+
+def packets_from_the_uplink_are_received():
+    cable, pf = _with_queues()
+    buffers = [pf.give_buffer(2048) for _ in range(3)]
+    for number, length in enumerate((60, 999, 1514)):
+        cable.end.send(_frame(length, destination=MAC, source=b"\2abcde", fill=number))
+    pf.machine.until(lambda: pf.completed(ferrite.RX) == 3, "3 RX completions")
+    for number, length in enumerate((60, 999, 1514)):
+        entry = pf.machine.load(pf.queues[ferrite.RX, 0]["cq"] + 32 * number, 32)
+        cookie, seen, _, flags = struct.unpack_from("<IIIH", entry)
+        equal((cookie, seen, flags & 1), (buffers[number], length, 1), "cookie, length, end")
+        equal(pf.machine.load(buffers[number], length),
+              _frame(length, destination=MAC, source=b"\2abcde", fill=number), "packet")
+
+
+def received_packet_raises_the_vector_of_its_queue():
+    cable, pf = _with_queues()
+    mailbox = pf.alloc(4096)
+    pf.msix(1, mailbox, 0xcafe)
+    pf.give_buffer(2048)
+    cable.end.send(_frame(60, source=b"\2abcde"))
+    pf.machine.until(lambda: pf.machine.load32(mailbox) == 0xcafe, "interrupt")
+
+
+def packets_wait_for_buffers():
+    cable, pf = _with_queues()
+    for number in range(20):
+        cable.end.send(_frame(100, destination=MAC, source=b"\2abcde", fill=number))
+    pf.machine.settle()
+    equal(pf.completed(ferrite.RX), 0, "packets received without buffers")
+    for number in range(20):
+        buffer = pf.give_buffer(2048)
+        pf.machine.until(lambda: pf.completed(ferrite.RX) == number + 1, f"packet {number}")
+        equal(pf.machine.load(buffer, 100)[14], number, "first byte of the packet")
+
+
+def stopped_machine_receives_nothing():
+    cable, pf = _with_queues()
+    buffer = pf.give_buffer(2048)
+    pf.machine.qmp("stop")
+    cable.end.send(_frame(60, source=b"\2abcde"))
+    for _ in range(10):
+        pf.machine.qmp("query-status")
+    equal(pf.machine.load(buffer, 60), bytes(60), "buffer")
+    pf.machine.qmp("cont")
+    pf.machine.until(lambda: pf.completed(ferrite.RX) == 1, "packet after the machine goes on")
+
+
+def two_devices_on_one_cable_talk():
+    machine = Machine("-netdev", "hubport,id=a,hubid=0", "-netdev", "hubport,id=b,hubid=0",
+                      "-device", "ferrite,bus=rp1,id=other,mac=52:54:00:fe:00:02,netdev=b",
+                      device="ferrite,bus=rp0,id=dpu,mac=52:54:00:fe:00:01,netdev=a")
+    ends = [ferrite.start(machine), ferrite.start(machine, port=1)]
+    ends[1].memory = 0x1000000
+    for end in ends:
+        end.start_admin()
+        end.create_queue(ferrite.TX)
+        end.create_queue(ferrite.RX)
+        end.open_port()
+    for sender, receiver in (ends, ends[::-1]):
+        for number in range(12):
+            buffer = receiver.give_buffer(2048)
+            before = receiver.completed(ferrite.RX)
+            sender.send(_frame(1514, fill=number, source=b"\x52\x54\0\xfe\0" + bytes([1 + ends.index(sender)])))
+            machine.until(lambda: receiver.completed(ferrite.RX) == before + 1, f"packet {number}")
+            equal(machine.load(buffer, 1514)[14:], bytes([number]) * 1500, "payload")
+
+
+def answer_from_within_the_send_is_received():
+    # The user-mode network answers ARP requests before the call that hands it the request returns.
+    machine = Machine("-netdev", "user,id=net", device="ferrite,bus=rp0,mac=52:54:00:fe:00:01,netdev=net")
+    pf = ferrite.start(machine)
+    pf.start_admin()
+    pf.create_queue(ferrite.TX)
+    pf.create_queue(ferrite.RX)
+    pf.open_port()
+    buffer = pf.give_buffer(2048)
+    arp = struct.pack(">HHBBH6s4s6s4s", 1, 0x800, 6, 4, 1, MAC, bytes([10, 0, 2, 15]), bytes(6), bytes([10, 0, 2, 2]))
+    pf.send((BROADCAST + MAC + b"\x08\x06" + arp).ljust(60, b"\0"))
+    machine.until(lambda: pf.completed(ferrite.RX) == 1, "ARP reply")
+    reply = machine.load(buffer, 42)
+    equal((reply[:6], reply[12:14], reply[20:22], reply[28:32]),
+          (MAC, b"\x08\x06", b"\0\2", bytes([10, 0, 2, 2])), "ARP reply")
+
+
+def network_is_told_of():
+    _, pf = _connected()
+    true("model=ferrite,macaddr=52:54:00:fe:00:01" in pf.machine.hmp("info network"), "info network names the device")
