@@ -498,15 +498,14 @@ impl<const N: usize> AdminQueue<N> {
         }
     }
 
-    /// Returns whether quarantined slots are in the way: none other is left, or half of them are
-    /// and a reset would cost nobody an answer.
+    /// Returns whether quarantined slots are in the way: half of all are, and a reset would cost
+    /// nobody an answer.
     fn is_clogged(&self) -> bool {
         let count = |wanted: fn(&SlotState) -> bool| {
             self.slots.iter().filter(|slot| wanted(&slot.state)).count()
         };
-        let quarantined = count(|state| matches!(state, SlotState::Quarantined));
-        let pending = count(|state| matches!(state, SlotState::Pending));
-        quarantined == N || (quarantined >= N / 2 && pending == 0)
+        count(|state| matches!(state, SlotState::Quarantined)) >= N / 2
+            && count(|state| matches!(state, SlotState::Pending)) == 0
     }
 }
 

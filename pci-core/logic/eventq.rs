@@ -101,7 +101,7 @@ impl EventQueue {
             % SEQUENCE_MODULUS;
         if ahead < SEQUENCE_MODULUS / 2 {
             self.counters.lost += u64::from(ahead);
-            self.expected = Some(sequence.wrapping_add(1) % SEQUENCE_MODULUS);
+            self.expected = Some(sequence.wrapping_add(1));
         } else {
             self.counters.repeated += 1;
         }

@@ -344,6 +344,20 @@ fn queue_full_of_lost_commands_is_reset() {
 }
 
 #[test]
+fn answers_from_before_a_reset_are_not_taken_in_again() {
+    let (bench, mut queue) = Bench::started();
+    for _ in 0..SLOTS / 2 {
+        let tag = bench.echo(&mut queue, 0);
+        bench.answer(tag.0, ECHO, Status::OK);
+        queue.reap(&bench, &bench, 0);
+        queue.release(tag);
+    }
+    queue.reset(&bench, &bench);
+    assert!(!queue.reap(&bench, &bench, 0));
+    assert_eq!(queue.failures().total(), 0);
+}
+
+#[test]
 fn reset_spares_commands_in_flight_while_slots_are_left() {
     let (bench, mut queue) = Bench::started();
     for _ in 0..SLOTS / 2 {

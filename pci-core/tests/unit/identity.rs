@@ -113,10 +113,13 @@ fn answer() -> QueryFunctionDone {
     }
 }
 
+/// Makes an answer impossible.
+type Spoil = fn(&mut QueryFunctionDone);
+
 #[test]
 fn numbers_out_of_range_are_refused() {
     assert_eq!(check_function(&answer(), &BASICS), Ok(()));
-    let table: [(&str, fn(&mut QueryFunctionDone)); 8] = [
+    let table: [(&str, Spoil); 8] = [
         ("number of queues", |answer| answer.max_queues = U16::new(0)),
         ("number of queues", |answer| {
             answer.max_queues = U16::new(65)
