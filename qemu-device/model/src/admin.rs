@@ -214,6 +214,11 @@ impl Running {
         (self.sq_tail.since(self.sq_head) as usize).min(self.room())
     }
 
+    /// Returns whether there is anything to read or to write now.
+    fn has_work(&self) -> bool {
+        self.runnable() > 0 || !self.waiting.is_empty()
+    }
+
     /// Lets completions wait for a slot whose time has come.
     fn release(&mut self, now: u64) {
         let waiting = &mut self.waiting;
@@ -243,10 +248,9 @@ impl Device {
     pub(crate) fn run_admin(&mut self, host: &mut dyn Host) -> bool {
         let mut more = false;
         for function in self.pci_functions() {
-            if self.state.pci[usize::from(function.0)]
-                .admin
-                .running
-                .is_some()
+            if self
+                .admin(function)
+                .is_some_and(|running| running.has_work())
             {
                 more |= self.run_admin_queue(host, function);
             }
@@ -257,11 +261,7 @@ impl Device {
     /// Carries out commands of a PCI function. Returns whether there are more.
     fn run_admin_queue(&mut self, host: &mut dyn Host, function: PciFn) -> bool {
         let mut entries = [[0; size_of::<Submission>()]; TURN];
-        if self.admin(function).is_none() {
-            return false;
-        }
-        let result = self.fetch_commands(host, function, &mut entries);
-        let count = match result {
+        let count = match self.fetch_commands(host, function, &mut entries) {
             Ok(count) => count,
             Err(addr) => return self.admin_fault(host, function, addr),
         };
@@ -469,11 +469,14 @@ impl Device {
             enabled: false,
             error: error.0,
         });
-        if let Some(slot) = Slot::of_pci(function) {
+        let Some(slot) = Slot::of_pci(function) else {
+            return;
+        };
+        for listener in self.pci_functions() {
             let health = HealthChange {
                 syndrome: U32::new(syndrome.0),
             };
-            self.post_event(host, function, slot.id(), health);
+            self.post_event(host, listener, slot.id(), health);
         }
     }
 

@@ -88,6 +88,11 @@ pub(crate) trait Handler: Command {
         true
     }
 
+    /// Returns the least length of the data buffer.
+    fn least_data(&self) -> usize {
+        size_of::<Self::Data>()
+    }
+
     /// Carries it out. `data` is what the driver sent, or zero, and what it will be given.
     fn handle(&self, call: &mut Call<'_>, data: &mut Self::Data) -> Result<Self::Done, Status>;
 }
@@ -165,15 +170,16 @@ fn run<C: Handler>(
         DataDirection::None if addr != 0 || length != 0 => return Err(Status::INVALID_FIELD),
         DataDirection::None => {}
         _ if length > MAX_DATA => return Err(Status::INVALID_FIELD),
-        _ if addr == 0 || (length as usize) < size_of::<C::Data>() => {
-            return Err(Status::SHORT_BUFFER);
+        _ if (length as usize) < command.least_data() => return Err(Status::SHORT_BUFFER),
+        _ if length != 0 && addr == 0 => return Err(Status::SHORT_BUFFER),
+        DataDirection::ToDevice if length > 0 => {
+            let length = (length as usize).min(size_of::<C::Data>());
+            call.device
+                .bus(call.host, call.sender)
+                .read(addr, &mut data.as_mut_bytes()[..length])
+                .map_err(|DmaFault| Status::DMA_FAULT)?;
         }
-        DataDirection::ToDevice => call
-            .device
-            .bus(call.host, call.sender)
-            .read(addr, data.as_mut_bytes())
-            .map_err(|DmaFault| Status::DMA_FAULT)?,
-        DataDirection::FromDevice => {}
+        DataDirection::ToDevice | DataDirection::FromDevice => {}
     }
     let done = command.handle(call, &mut data)?;
     let mut result = [0; RESULT];

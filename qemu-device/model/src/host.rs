@@ -220,8 +220,6 @@ pub enum GuestError {
     EventHead = 8,
     /// The event queue could not be written and was given up. The value is the address.
     EventDma = 9,
-    /// A doorbell that no queue belongs to was rung. The value is its number of queues so rung.
-    Doorbell = 10,
 }
 
 impl Trace {

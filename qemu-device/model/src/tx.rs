@@ -293,8 +293,9 @@ impl Device {
         let taken = self.forward(host, Vport::Function(slot), frame);
         if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
             let port = &mut function.port;
-            port.count_sent(destination(frame), frame.len());
-            if !taken {
+            if taken {
+                port.count_sent(destination(frame), frame.len());
+            } else {
                 port.stats.tx_dropped += 1;
             }
         }

@@ -17,7 +17,8 @@ use ferrite_abi::cmd::{
     SetMtu,
     SetRss,
     SetRxMode,
-    MAX_RSS_TABLE, //
+    MAX_RSS_TABLE,
+    MAX_RX_FILTER, //
 };
 use ferrite_abi::ids::{
     MAX_MTU,
@@ -102,6 +103,11 @@ impl Handler for SetMtu {
 }
 
 impl Handler for SetRxMode {
+    fn least_data(&self) -> usize {
+        let count = usize::from(self.count.get()).min(MAX_RX_FILTER);
+        count * size_of::<Mac>()
+    }
+
     fn handle(&self, call: &mut Call<'_>, data: &mut RxFilter) -> Result<(), Status> {
         let mode = RxMode(self.mode.get());
         let addresses = data.addresses.get(..usize::from(self.count.get()));
