@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queues of the Ethernet driver, plugged into the real device model in one process.
+
+mod chaos;
+mod faults;
+mod interrupts;
+mod port;
+mod traffic;
