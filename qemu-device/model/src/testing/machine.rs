@@ -35,8 +35,17 @@ impl Machine {
     ///
     /// When the device cannot be made like this.
     pub fn new(config: Config) -> Self {
+        Self::with_memory(config, 16 << 20)
+    }
+
+    /// Makes a machine with `size` bytes of memory, otherwise as [`Self::new`].
+    ///
+    /// # Panics
+    ///
+    /// When the device cannot be made like this.
+    pub fn with_memory(config: Config, size: usize) -> Self {
         let mut device = Device::new(config).expect("bad set-up");
-        let mut host = FakeHost::new(16 << 20);
+        let mut host = FakeHost::new(size);
         device.set_bus_master(&mut host, PciFn::PF, true);
         device.set_uplink(&mut host, true);
         let latch = device.doorbells();
@@ -86,13 +95,9 @@ impl Machine {
         }
     }
 
-    /// Runs the device until it has nothing to do.
-    ///
-    /// # Panics
-    ///
-    /// When that takes for ever.
-    pub fn settle(&mut self) {
-        for _ in 0..MAX_RUNS {
+    /// Runs the device until it has nothing to do, at most `runs` times.
+    pub fn run(&mut self, runs: u32) {
+        for _ in 0..runs {
             if !std::mem::take(&mut self.host.scheduled) {
                 return;
             }
@@ -100,7 +105,16 @@ impl Machine {
                 self.host.scheduled = true;
             }
         }
-        panic!("the device does not settle");
+    }
+
+    /// Runs the device until it has nothing to do.
+    ///
+    /// # Panics
+    ///
+    /// When that takes for ever.
+    pub fn settle(&mut self) {
+        self.run(MAX_RUNS);
+        assert!(!self.host.scheduled, "the device does not settle");
     }
 
     /// Lets time pass: the timer calls when it is due, and the device runs.
