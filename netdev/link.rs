@@ -55,6 +55,8 @@ impl EventHandler for Events {
         let device = &*self.0;
         match EventKind(event.kind.get()) {
             EventKind::LINK_CHANGE => device.schedule_work(LINK),
+            // The function was reset: its queues are gone.
+            EventKind::FUNCTION_CHANGE => device.schedule_work(RESET),
             EventKind::QUEUE_ERROR => {
                 if let Some(error) = event.payload::<QueueError>() {
                     if device.may_report() {

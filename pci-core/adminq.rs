@@ -187,9 +187,20 @@ impl AdminQueue {
         })
     }
 
-    /// Starts the queue; answers are polled for.
+    /// Starts the queue. Answers are polled for until [`Self::use_vector`].
     pub(crate) fn start(&self) -> Result<(), Loss> {
-        self.locked.lock().engine.start(&self.bar, &self.rings)
+        self.with_engine(|engine| engine.start(&self.bar, &self.rings))
+    }
+
+    /// Stops the queue until it is started again; callers wait for that. Returns how many commands
+    /// got no answer.
+    pub(crate) fn pause(&self) -> usize {
+        self.with_engine(|engine| engine.pause(&self.bar))
+    }
+
+    /// Gives the device up.
+    pub(crate) fn lose(&self, loss: Loss) {
+        self.with_engine(|engine| engine.lose(loss));
     }
 
     /// Has the device raise a vector, whose handler calls [`Self::reap`].

@@ -79,6 +79,11 @@ impl Bar {
             return Err(Unfit::Vanished);
         }
         self.write(Control::default().with_reset(1));
+        self.settle()
+    }
+
+    /// Waits until a reset is over.
+    pub(crate) fn settle(&self) -> Result<(), Unfit> {
         let mut left = RESET_TIMEOUT.as_millis();
         loop {
             let outcome = identity::check_ready(self);

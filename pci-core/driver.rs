@@ -3,10 +3,17 @@
 //! The PCI driver: what is put together when a PF or VF is probed, and in which order it is taken
 //! apart.
 
-use ferrite_abi::ids::{
-    PCI_DEVICE_PF,
-    PCI_DEVICE_VF,
-    PCI_VENDOR, //
+use ferrite_abi::{
+    event::{
+        FunctionChange,
+        FunctionState, //
+    },
+    ids::{
+        PCI_DEVICE_PF,
+        PCI_DEVICE_VF,
+        PCI_VENDOR, //
+    },
+    wire::U16, //
 };
 use ferrite_aux::{
     names,
@@ -48,6 +55,7 @@ use crate::{
         self,
         Interrupt, //
     },
+    logic::failure::Loss,
     sriov, //
 };
 
@@ -83,10 +91,10 @@ pub(crate) struct Data<'bound> {
     _health: Health,
     /// From here on admin answers are polled for.
     _interrupt: Interrupt,
-    _events: eventq::Enabled,
+    events: eventq::Enabled,
     /// The port, which the net device had until `_ethernet` was dropped.
     _devlink: Devlink,
-    /// Handles that clients have of the function are dead when this and `_events` are dropped.
+    /// Handles that clients have of the function are dead when this and `events` are dropped.
     _owner: Arc<ferrite_aux::Owner>,
     admin: Running,
     quiet: Quiet,
@@ -162,12 +170,32 @@ impl<'bound> Data<'bound> {
             _visible: visible,
             _health: health,
             _interrupt: interrupt,
-            _events: enabled,
+            events: enabled,
             _devlink: devlink,
             _owner: owner,
             admin,
             quiet,
         })
+    }
+}
+
+impl Data<'_> {
+    /// Lets go of the device, which somebody is about to reset, such as `echo 1 >reset`.
+    fn before_reset(&self) {
+        self.admin.0.pause();
+    }
+
+    /// Takes the device back after its reset, and tells the clients: their queues are gone.
+    fn after_reset(&self) -> Result<(), Loss> {
+        self.quiet.0.settle().map_err(|_| Loss::Vanished)?;
+        self.admin.0.start()?;
+        // If it fails, that is in the log; the device can do without.
+        let _ = self.events.renew();
+        self.events.say(FunctionChange {
+            state: U16::new(FunctionState::ACTIVE.0),
+            ..FunctionChange::default()
+        });
+        Ok(())
     }
 }
 
@@ -198,6 +226,23 @@ impl pci_ext::Driver for Driver {
         vfs: u16,
     ) -> Result<u16> {
         sriov::configure(pdev, vfs)
+    }
+
+    fn reset_prepare<'bound>(
+        _pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) {
+        data.before_reset();
+    }
+
+    fn reset_done<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) {
+        if let Err(loss) = data.after_reset() {
+            dev_err!(pdev, "the device is of no use after its reset\n");
+            data.admin.0.lose(loss);
+        }
     }
 
     fn shutdown<'bound>(

@@ -12,12 +12,16 @@ use ferrite_abi::{
     event::{
         Event,
         HealthChange,
+        Payload,
         QueueError,
         QueueSyndrome,
         Syndrome, //
     },
     ids::FunctionId,
-    ring::Depth,
+    ring::{
+        Depth,
+        Index, //
+    },
     wire::{
         U16,
         U32,
@@ -137,6 +141,16 @@ impl EventQueue {
         self.ring.0.dma_address()
     }
 
+    /// Forgets what was read: the device starts over.
+    fn clear(&self) {
+        let mut queue = self.queue.lock();
+        let depth = queue.depth();
+        for index in 0..depth.entries() {
+            self.ring.0.write(index, &Event::default());
+        }
+        *queue = eventq::EventQueue::new(depth);
+    }
+
     fn next(&self) -> Option<Event> {
         let mut queue = self.queue.lock();
         let event = queue.next(&self.ring)?;
@@ -187,6 +201,7 @@ pub(crate) struct Enabled {
     queue: Arc<EventQueue>,
     admin: Arc<AdminQueue>,
     function: FunctionId,
+    command: CreateEventQueue,
 }
 
 impl Enabled {
@@ -203,23 +218,39 @@ impl Enabled {
             depth_log2: DEPTH_LOG2,
             rsvd: [0; 5],
         };
-        // From here on the device may know the ring, even if it does not answer.
-        let enabled = Self {
-            queue,
-            admin,
-            function,
-        };
-        enabled.admin.send(function, command)?;
-        Ok(enabled)
+        match admin.send(function, command) {
+            Err(error @ CmdError::Status(_)) => Err(error),
+            // A device that does not answer may know the ring all the same: drop it with care.
+            outcome => {
+                let enabled = Self {
+                    queue,
+                    admin,
+                    function,
+                    command,
+                };
+                outcome.map(|()| enabled)
+            }
+        }
+    }
+
+    /// Has the device write events again after the function was reset.
+    pub(crate) fn renew(&self) -> Result<(), CmdError> {
+        self.queue.clear();
+        self.admin.send(self.function, self.command)
+    }
+
+    /// Tells the clients something that the device does not say itself.
+    pub(crate) fn say<P: Payload>(&self, payload: P) {
+        let depth = self.queue.queue.lock().depth();
+        self.queue
+            .dispatch(&Event::new(self.function, payload, depth, Index(0), 0));
     }
 }
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        // If it fails, the reset of the function that follows does it.
-        if let Err(error) = self.admin.send(self.function, DestroyEventQueue {}) {
-            dev_dbg!(self.queue.device, "destroying the event queue: {error}\n");
-        }
+        // If it fails, that is in the log, and the reset of the function that follows does it.
+        let _ = self.admin.send(self.function, DestroyEventQueue {});
         cancel_sync(&self.queue);
     }
 }

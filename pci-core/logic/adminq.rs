@@ -62,7 +62,7 @@ pub const HEARTBEAT_GRACE: Nanos = 2_000_000_000;
 /// Whether the queue takes commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not started yet.
+    /// Not yet, or not at the moment: those who want a slot wait.
     Stopped,
     /// Yes.
     Running,
@@ -156,10 +156,12 @@ impl<const N: usize> AdminQueue<N> {
         regs.write(register);
     }
 
-    /// Reserves a slot, if one is free. Fails once the device was given up.
+    /// Reserves a slot, if one is free and the queue runs. Fails once the device was given up.
     pub fn reserve(&mut self) -> Result<Option<Tag>, Unanswered> {
-        if self.state != State::Running {
-            return Err(Unanswered::Gone);
+        match self.state {
+            State::Running => {}
+            State::Stopped => return Ok(None),
+            State::Lost(_) => return Err(Unanswered::Gone),
         }
         let Some(index) = self.free_slot() else {
             self.counters.full += 1;
@@ -181,8 +183,10 @@ impl<const N: usize> AdminQueue<N> {
         now: Nanos,
         deadline: Nanos,
     ) -> Result<(), Unanswered> {
-        if self.state != State::Running {
-            return Err(Unanswered::Gone);
+        match self.state {
+            State::Running => {}
+            State::Stopped => return Err(Unanswered::Timeout),
+            State::Lost(_) => return Err(Unanswered::Gone),
         }
         let Some(slot) = self.slot_mut(Tag(command.tag.get())) else {
             return Err(Unanswered::Gone);
@@ -291,6 +295,14 @@ impl<const N: usize> AdminQueue<N> {
         }
     }
 
+    /// Turns the queue off until it is started again: the device is about to be reset. Commands that
+    /// wait end with [`Unanswered::Timeout`]. Returns how many that were.
+    pub fn pause(&mut self, regs: &impl Registers) -> usize {
+        regs.write(AdminControl::default());
+        self.state = State::Stopped;
+        self.sweep(Unanswered::Timeout)
+    }
+
     /// Gives the device up: every command, waiting or to come, ends with [`Unanswered::Gone`].
     ///
     /// Quarantined slots stay so: nobody knows what the device still does.
@@ -314,9 +326,13 @@ impl<const N: usize> AdminQueue<N> {
         self.notice = None;
     }
 
-    /// Returns whether [`Self::reserve`] would give an answer other than that the queue is full.
+    /// Returns whether [`Self::reserve`] would do anything but ask the caller to wait.
     pub fn has_room(&self) -> bool {
-        self.state != State::Running || self.free_slot().is_some()
+        match self.state {
+            State::Running => self.free_slot().is_some(),
+            State::Stopped => false,
+            State::Lost(_) => true,
+        }
     }
 
     /// Returns what the user ought to be told, once.

@@ -457,6 +457,36 @@ fn lost_queue_can_be_started_again() {
 }
 
 #[test]
+fn paused_queue_makes_callers_wait_and_goes_on_where_it_was() {
+    let (bench, mut queue) = Bench::started();
+    queue.set_vector(&bench, Some(3));
+    let (waiting, late) = (bench.echo(&mut queue, 0), bench.echo(&mut queue, 0));
+    let reserved = queue.reserve().unwrap().unwrap();
+    assert_eq!(poll(&mut queue, late, PATIENCE), timeout());
+    assert_eq!(queue.pause(&bench), 2);
+    assert_eq!(bench.written::<AdminControl>(), Some(0));
+    assert_eq!(poll(&mut queue, waiting, 0), timeout());
+    assert_eq!(queue.reserve(), Ok(None));
+    assert!(!queue.has_room());
+    assert!(!queue.tick(&bench, &bench, 1));
+    let command = bench.submission(0);
+    assert_eq!(
+        queue.post(&bench, &bench, &command, 1, 2),
+        Err(Unanswered::Timeout)
+    );
+    queue.release(reserved);
+    queue.release(waiting);
+
+    queue.start(&bench, &bench).unwrap();
+    assert_eq!(bench.written::<AdminVector>(), Some(0x8000_0003));
+    assert!(queue.has_room());
+    for _ in 0..SLOTS {
+        bench.echo(&mut queue, 0);
+    }
+    assert_eq!(queue.take_notice(), None);
+}
+
+#[test]
 fn stop_turns_the_device_off_first() {
     let (bench, mut queue) = Bench::started();
     let tag = bench.echo(&mut queue, 0);
