@@ -247,6 +247,10 @@ macro_rules! optional {
     };
 }
 
+#[expect(
+    clippy::missing_safety_doc,
+    reason = "what holds for all of them is said at `Table`"
+)]
 impl<T: Operations> Table<T> {
     const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
         supported_coalesce_params: if T::HAS_SET_COALESCE {

@@ -197,10 +197,8 @@ impl<P: Poller> Inner<P> {
         let work = work.min(budget.max(0) as u32) as c_int;
         // SAFETY: the instance polls. From here on it may do so in another thread, which is why
         // `poller` is not used any more.
-        if work < budget
-            && unsafe { bindings::napi_complete_done(napi, work) }
-            && this.rearm.rearm()
-        {
+        let complete = work < budget && unsafe { bindings::napi_complete_done(napi, work) };
+        if complete && this.rearm.rearm() {
             // SAFETY: `napi` is valid until this function returns.
             unsafe { bindings::ferrite_helper_napi_schedule(napi) };
         }

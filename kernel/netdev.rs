@@ -231,7 +231,7 @@ impl NetDevice {
         for (index, to) in name.iter_mut().enumerate() {
             // SAFETY: the device is valid and the index in range. The name may be changed at the
             // same time: bytes are read one by one, and whatever they are is put up with.
-            *to = unsafe { (&raw const (*self.as_ptr()).name[index]).read_volatile() } as u8;
+            *to = unsafe { (&raw const (*self.as_ptr()).name[index]).read_volatile() };
         }
         Name(name)
     }

@@ -44,6 +44,10 @@ macro_rules! optional {
     };
 }
 
+#[expect(
+    clippy::missing_safety_doc,
+    reason = "what holds for all of them is said at `Table`"
+)]
 impl<T: Operations> Table<T> {
     const OPS: bindings::net_device_ops = bindings::net_device_ops {
         ndo_open: Some(Self::open),

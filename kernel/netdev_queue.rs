@@ -120,7 +120,6 @@ impl<T: Operations> TxSlots<T> {
     /// The caller holds the lock of that queue for as long as what is returned lives, and calls
     /// this once meanwhile.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the lock of the queue makes it unique")]
     pub(crate) unsafe fn get(&self, index: u16) -> Option<&mut Option<T::TxQueue>> {
         let slot = self.0.get(usize::from(index))?;
         // SAFETY: by the requirements of this function.

@@ -181,6 +181,10 @@ impl Buffer {
 
     /// Returns how many bytes it may write.
     #[inline]
+    #[expect(
+        clippy::misnamed_getters,
+        reason = "the layout's size is that of the memory, this that of the device's part"
+    )]
     pub fn size(&self) -> u32 {
         self.layout.data
     }

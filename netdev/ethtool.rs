@@ -51,7 +51,7 @@ impl Operations for Port {
         // A device that does not answer has counted nothing that one could know.
         let counters = if statistics.wants_values() {
             let answer = port.function.fetch(QueryStats {});
-            answer.map_or_else(|_| PortStats::default(), |(_, counters)| counters)
+            answer.map_or_else(|_| PortStats::default(), |((), counters)| counters)
         } else {
             PortStats::default()
         };
