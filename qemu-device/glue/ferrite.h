@@ -80,6 +80,8 @@ struct FerritePf {
 
     NICState *nic;
     NICConf conf;
+    /* Packets that the model sent and the other end did not take yet. */
+    unsigned uplink_waiting;
 
     /* The model's state, while it is saved or loaded. */
     uint8_t *state;

@@ -10,6 +10,9 @@
 #include "ferrite.h"
 #include "trace.h"
 
+/* Packets that wait for the other end of the uplink to take them. */
+#define FERRITE_UPLINK_QUEUE 1024
+
 static bool ferrite_net_can_receive(NetClientState *nc)
 {
     FerritePf *pf = qemu_get_nic_opaque(nc);
@@ -75,14 +78,27 @@ void ferrite_net_sync(FerritePf *pf)
     }
 }
 
+/* A packet that had to wait for the other end was sent, or given up. */
+static void ferrite_net_sent(NetClientState *nc, ssize_t result)
+{
+    FerritePf *pf = qemu_get_nic_opaque(nc);
+
+    pf->uplink_waiting--;
+}
+
 void ferrite_net_send(FerritePf *pf, const uint8_t *frame, size_t len)
 {
-    trace_ferrite_uplink_send(ferrite_name(pf), len);
-    /*
-     * Where the other end cannot take it now, the packet waits in its queue;
-     * where that is full, it is dropped, as a congested network does.
-     */
-    qemu_send_packet(qemu_get_queue(pf->nic), frame, len);
+    bool dropped = pf->uplink_waiting >= FERRITE_UPLINK_QUEUE;
+
+    trace_ferrite_uplink_send(ferrite_name(pf), len, dropped);
+    /* What a switch does where a port is congested. */
+    if (dropped) {
+        return;
+    }
+    if (qemu_send_packet_async(qemu_get_queue(pf->nic), frame, len,
+                               ferrite_net_sent) == 0) {
+        pf->uplink_waiting++;
+    }
 }
 
 void ferrite_net_flush(FerritePf *pf)

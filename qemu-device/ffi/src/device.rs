@@ -403,3 +403,198 @@ unsafe fn bytes<'a>(data: *const u8, len: usize) -> &'a [u8] {
     // SAFETY: `data` is not NULL, `len` fits an `isize`, and the rest is the caller's promise.
     unsafe { std::slice::from_raw_parts(data, len) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::cell::Cell;
+    use std::ptr::null;
+
+    /// What the callbacks of a test find behind `opaque`.
+    struct Machine {
+        device: Cell<*const FerriteDevice>,
+        /// What a register read from within a callback returned.
+        seen: Cell<Option<u64>>,
+        saved: Cell<Vec<u8>>,
+    }
+
+    /// Borrows the machine behind `opaque`.
+    ///
+    /// # Safety
+    ///
+    /// `opaque` must be what [`with_device`] gave to the device, within its call.
+    unsafe fn machine<'a>(opaque: *mut c_void) -> &'a Machine {
+        // SAFETY: by the caller's promise, this is the `Machine` that `with_device` holds a shared
+        // reference to.
+        unsafe { &*opaque.cast::<Machine>() }
+    }
+
+    unsafe extern "C" fn no_read(_: *mut c_void, _: u16, _: u64, _: *mut u8, _: usize) -> bool {
+        false
+    }
+    unsafe extern "C" fn no_write(_: *mut c_void, _: u16, _: u64, _: *const u8, _: usize) -> bool {
+        false
+    }
+    unsafe extern "C" fn no_load(_: *mut c_void, _: u16, _: u64, _: *mut u32) -> bool {
+        false
+    }
+    unsafe extern "C" fn no_store(_: *mut c_void, _: u16, _: u64, _: u32) -> bool {
+        false
+    }
+    unsafe extern "C" fn no_raise(_: *mut c_void, _: u16, _: u16) {}
+    unsafe extern "C" fn no_send(_: *mut c_void, _: *const u8, _: usize) {}
+    unsafe extern "C" fn nothing(_: *mut c_void) {}
+    unsafe extern "C" fn no_timer(_: *mut c_void, _: u64) {}
+    unsafe extern "C" fn no_trace(_: *mut c_void, _: u32, _: *const u64) {}
+    unsafe extern "C" fn calls_back(opaque: *mut c_void) -> u64 {
+        // SAFETY: the device passes the `opaque` of its host.
+        let machine = unsafe { machine(opaque) };
+        let device = machine.device.get();
+        if !device.is_null() {
+            // SAFETY: `with_device` stored the device, and removes it before freeing it.
+            let seen = unsafe { ferrite_device_reg_read(device, 0, MAGIC, 4) };
+            machine.seen.set(Some(seen));
+        }
+        0
+    }
+    unsafe extern "C" fn take(opaque: *mut c_void, state: *const u8, len: usize) {
+        // SAFETY: the test passes the machine as `opaque`, and `state` has `len` bytes.
+        let (machine, state) = unsafe { (machine(opaque), bytes(state, len)) };
+        machine.saved.set(state.to_vec());
+    }
+
+    const MAGIC: u64 = 0;
+    const SCRATCH: u64 = 0x28;
+
+    /// Makes a device, or returns why that cannot be done.
+    fn with_device<R>(
+        num_queues: u16,
+        test: impl FnOnce(*const FerriteDevice, &Machine) -> R,
+    ) -> Result<R, String> {
+        let machine = Machine {
+            device: Cell::new(null()),
+            seen: Cell::new(None),
+            saved: Cell::default(),
+        };
+        let host = FerriteHost {
+            opaque: (&raw const machine).cast_mut().cast(),
+            dma_read: no_read,
+            dma_write: no_write,
+            dma_load32: no_load,
+            dma_store32: no_store,
+            raise: no_raise,
+            uplink_send: no_send,
+            uplink_ready: nothing,
+            now: calls_back,
+            set_timer: no_timer,
+            cancel_timer: nothing,
+            schedule: nothing,
+            trace: no_trace,
+        };
+        let config = FerriteConfig {
+            mac: [2, 0, 0, 0, 0, 1],
+            num_queues,
+            max_vfs: 4,
+            max_sfs: 4,
+            pf_vectors: 8,
+            vf_vectors: 8,
+            faults: false,
+            fault_script: null(),
+            serial: null(),
+            uuid: [0; 16],
+        };
+        let mut reason = [0u8; 64];
+        // SAFETY: all pointers are to locals, `reason` has the size given, there are no strings,
+        // and the callbacks keep to their documentation.
+        let device =
+            unsafe { ferrite_device_new(&config, &host, reason.as_mut_ptr().cast(), reason.len()) };
+        if device.is_null() {
+            let end = reason.iter().position(|byte| *byte == 0).unwrap();
+            return Err(String::from_utf8_lossy(&reason[..end]).into_owned());
+        }
+        let result = test(device, &machine);
+        machine.device.set(null());
+        // SAFETY: `device` came from `ferrite_device_new` and is not used any more.
+        unsafe { ferrite_device_free(device) };
+        Ok(result)
+    }
+
+    /// Reads a register.
+    fn read(device: *const FerriteDevice, offset: u64) -> u64 {
+        // SAFETY: tests pass the device of `with_device`, within its call.
+        unsafe { ferrite_device_reg_read(device, 0, offset, 4) }
+    }
+
+    /// Writes a register.
+    fn write(device: *const FerriteDevice, offset: u64, value: u64) {
+        // SAFETY: tests pass the device of `with_device`, within its call.
+        unsafe { ferrite_device_reg_write(device, 0, offset, 4, value) }
+    }
+
+    /// Loads a state; returns whether that could be done.
+    fn load(device: *const FerriteDevice, state: &[u8]) -> bool {
+        let mut reason = [0u8; 64];
+        // SAFETY: the device is that of `with_device`; `state` and `reason` have the sizes given.
+        unsafe {
+            ferrite_device_load(
+                device,
+                state.as_ptr(),
+                state.len(),
+                reason.as_mut_ptr().cast(),
+                reason.len(),
+            )
+        }
+    }
+
+    #[test]
+    fn call_from_a_callback_is_refused() {
+        with_device(8, |device, machine| {
+            machine.device.set(device);
+            assert_eq!(read(device, MAGIC), 0x5252_4546);
+            assert_eq!(machine.seen.get(), Some(u64::MAX));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn bad_set_up_is_refused_with_the_reason() {
+        assert_eq!(
+            with_device(0, |_, _| ()).unwrap_err(),
+            "num_queues is 0, must be 1 to 64"
+        );
+    }
+
+    #[test]
+    fn saved_state_is_loaded_and_a_bad_one_changes_nothing() {
+        with_device(8, |device, machine| {
+            write(device, SCRATCH, 1);
+            let opaque = (&raw const *machine).cast_mut().cast();
+            // SAFETY: the device is that of `with_device`; `take` expects the machine.
+            assert!(unsafe { ferrite_device_save(device, take, opaque) });
+            let state = machine.saved.take();
+            write(device, SCRATCH, 2);
+            assert!(!load(device, &state[1..]));
+            assert!(!load(device, &[]));
+            assert_eq!(read(device, SCRATCH), 2);
+            assert!(load(device, &state));
+            assert_eq!(read(device, SCRATCH), 1);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn latch_outlives_its_device() {
+        let latch = with_device(8, |device, _| {
+            // SAFETY: the device is that of `with_device`.
+            unsafe { crate::doorbell::ferrite_device_latch(device) }
+        })
+        .unwrap();
+        // SAFETY: `latch` came from `ferrite_device_latch`; it is freed once, last.
+        unsafe {
+            assert!(crate::doorbell::ferrite_latch_ring(latch, 0, 0));
+            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0));
+            crate::doorbell::ferrite_latch_free(latch);
+        }
+    }
+}

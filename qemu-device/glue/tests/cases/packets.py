@@ -41,6 +41,7 @@ def _with_queues(**options):
     pf.create_queue(ferrite.TX)
     pf.create_queue(ferrite.RX)
     pf.open_port()
+    pf.mark = pf.memory
     return cable, pf
 
 
@@ -69,6 +70,28 @@ def sent_packets_come_out_of_the_uplink():
         pf.machine.settle()
         equal(cable.end.recv(65536), _frame(length, fill=number), f"packet of {length} bytes")
     pf.machine.until(lambda: pf.completed(ferrite.TX) > 0, "TX completion")
+
+
+def congested_uplink_drops_what_its_queue_cannot_hold():
+    cable, pf = _with_queues()
+    # Nobody reads: the socket fills, then the queue of 1024 packets, and the rest is dropped.
+    for number in range(1500):
+        pf.send(_frame(60, fill=number & 0xff) + struct.pack("<I", number))
+        pf.machine.until(lambda: pf.done(ferrite.TX) == number + 1, f"completion of packet {number}")
+        pf.memory = pf.mark
+    pf.machine.settle()
+    numbers = []
+    cable.end.settimeout(0.2)
+    while True:
+        try:
+            numbers.append(struct.unpack("<I", cable.end.recv(65536)[-4:])[0])
+        except socket.timeout:
+            break
+    true(1024 <= len(numbers) < 1500, f"of 1500 packets {len(numbers)} came out")
+    equal(numbers, list(range(len(numbers))), "packets, in order and the first ones")
+    pf.send(_frame(60, fill=1))
+    pf.machine.settle()
+    equal(cable.end.recv(65536), _frame(60, fill=1), "packet after the congestion")
 
 
 def packets_from_the_uplink_are_received():

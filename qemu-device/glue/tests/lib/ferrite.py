@@ -38,6 +38,8 @@ class Ferrite(pci.Function):
     def __init__(self, machine, devfn=0, bus=pci.BUS, memory=0x100000):
         super().__init__(machine, bus, devfn)
         self.memory = memory
+        # What the device has to add to an address to reach it, through an IOMMU.
+        self.offset = 0
         self.queues = {}
 
     def alloc(self, length):
@@ -67,7 +69,7 @@ class Ferrite(pci.Function):
         """Turns the admin queue on, completions by polling or with a vector."""
         self.sq, self.cq = self.alloc(64 * DEPTH), self.alloc(32 * DEPTH)
         self.tail = self.head = 0
-        for base, address in ((SQ_BASE, self.sq), (CQ_BASE, self.cq)):
+        for base, address in ((SQ_BASE, self.sq + self.offset), (CQ_BASE, self.cq + self.offset)):
             self.set_reg(base, address & 0xffffffff)
             self.set_reg(base + 4, address >> 32)
         self.set_reg(ADMIN_SIZE, 4)
@@ -114,12 +116,13 @@ class Ferrite(pci.Function):
     def create_queue(self, kind, index=0, vector=1):
         """Creates a queue of 16 entries."""
         ring, cq, state = self.alloc(32 * DEPTH), self.alloc(32 * DEPTH), self.alloc(128)
-        self.command(CREATE_QUEUE, struct.pack("<QQQHHHHB", ring, cq, state, kind, index, vector, 0, 4))
+        self.command(CREATE_QUEUE, struct.pack("<QQQHHHHB", ring + self.offset, cq + self.offset, state + self.offset,
+                                                kind, index, vector, 0, 4))
         self.queues[kind, index] = {"ring": ring, "cq": cq, "state": state, "tail": 0}
 
     def open_port(self):
         """Has the port take everything and opens it."""
-        self.command(SET_RX_MODE, struct.pack("<HH", 1, 0), data_addr=self.alloc(4096), data_len=768)
+        self.command(SET_RX_MODE, struct.pack("<HH", 1, 0), data_addr=self.alloc(4096) + self.offset, data_len=768)
         self.command(ENABLE_PORT, b"\1")
 
     def publish(self, kind, index, descriptor):
@@ -137,13 +140,19 @@ class Ferrite(pci.Function):
         """Sends a frame."""
         buffer = self.alloc(len(frame))
         self.machine.store(buffer, frame)
-        self.publish(TX, index, struct.pack("<QIHHHHHHII", buffer, len(frame), 1, 0, 0, 0, 0, 0, 0, 0))
+        self.publish(TX, index, struct.pack("<QIHHHHHHII", buffer + self.offset, len(frame), 1, 0, 0, 0, 0, 0, 0, 0))
 
     def give_buffer(self, size, index=0):
         """Gives the device a buffer to receive into; returns its address."""
         buffer = self.alloc(size)
-        self.publish(RX, index, struct.pack("<QII", buffer, size, buffer))
+        self.publish(RX, index, struct.pack("<QII", buffer + self.offset, size, buffer))
         return buffer
+
+    def done(self, kind, index=0):
+        """Returns up to which descriptor a TX queue is done."""
+        queue = self.queues[kind, index]
+        last = self.completed(kind, index) - 1
+        return self.machine.load32(queue["cq"] + 16 * (last % DEPTH)) if last >= 0 else 0
 
     def completed(self, kind, index=0):
         """Returns how many completions the device has written."""
