@@ -27,6 +27,7 @@ mod rss;
 mod rx;
 mod stats;
 mod tx;
+mod watchdog;
 
 kernel::module_auxiliary_driver! {
     type: driver::Driver,

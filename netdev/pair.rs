@@ -3,7 +3,10 @@
 //! A queue pair: its memory, its queues in the device, its interrupt, from up to down.
 
 use crate::{
-    logic::geometry::RxGeometry,
+    logic::{
+        geometry::RxGeometry,
+        memory::Stall, //
+    },
     memory::Memory,
     poll::{
         Interrupts,
@@ -16,7 +19,8 @@ use crate::{
     tx::{
         self,
         Sender, //
-    }, //
+    },
+    watchdog::Watched, //
 };
 use ferrite_abi::{
     bar::Doorbell,
@@ -101,6 +105,8 @@ pub(crate) struct QueuePair {
     _rx: Queue,
     napi: Napi<Pair>,
     index: u16,
+    interrupts: Arc<Interrupts>,
+    stats: Arc<PairStats>,
 }
 
 impl QueuePair {
@@ -171,6 +177,8 @@ impl QueuePair {
                 _rx: rx,
                 napi,
                 index,
+                interrupts,
+                stats: stats.clone(),
             },
             sender,
         ))
@@ -179,6 +187,17 @@ impl QueuePair {
     /// Returns the index of the pair.
     pub(crate) fn index(&self) -> u16 {
         self.index
+    }
+
+    /// Returns what the watchdog looks at.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched {
+            scheduler: self.napi.scheduler(),
+            interrupts: self.interrupts.clone(),
+            stats: self.stats.clone(),
+            tx: Stall::default(),
+            rx: Stall::default(),
+        }
     }
 
     /// Takes the pair down. Nothing is sent any more.

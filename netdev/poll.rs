@@ -3,7 +3,10 @@
 //! What the NAPI instance of a queue pair does.
 
 use crate::{
-    logic::memory::rearm,
+    logic::memory::{
+        rearm,
+        Stall, //
+    },
     memory::{
         RxMemory,
         TxMemory, //
@@ -112,6 +115,14 @@ impl Interrupts {
             rx,
             broken: Atomic::new(false),
         }
+    }
+
+    /// Looks at both queues, and returns whether one of them stands still although there is
+    /// something to do. Queues that were given up are to stand still.
+    pub(crate) fn is_stalled(&self, tx: &mut Stall, rx: &mut Stall) -> bool {
+        let tx = tx.look(&*self.tx);
+        let rx = rx.look(&*self.rx);
+        !self.is_broken() && (tx || rx)
     }
 
     fn is_broken(&self) -> bool {

@@ -17,7 +17,8 @@ use crate::{
         Setup, //
     },
     rss::Rss,
-    stats::PairStats, //
+    stats::PairStats,
+    watchdog::Watchdog, //
 };
 use ferrite_abi::{
     cmd::{
@@ -70,6 +71,7 @@ pub(crate) struct Port {
     /// Speed of the link in Mbit/s, 0 if there is none.
     pub(crate) speed: Atomic<u32>,
     born: Instant<Monotonic>,
+    watchdog: Arc<Watchdog>,
     #[pin]
     pub(crate) control: Mutex<Control>,
 }
@@ -124,15 +126,17 @@ impl Port {
             mtu: description.mtu.into(),
         };
         let rss = Rss::new(&function, config.pairs)?;
+        let watchdog = Watchdog::new()?;
         let firmware = function
             .fetch(Identify {})
-            .map_or([0; 32], |(_, identity)| identity.fw_running);
+            .map_or([0; 32], |((), identity)| identity.fw_running);
         Ok(try_pin_init!(Self {
             function,
             firmware,
             stats,
             speed: Atomic::new(0),
             born: Instant::now(),
+            watchdog,
             control <- new_mutex!(Control {
                 pairs: KVec::new(),
                 config,
@@ -280,6 +284,11 @@ fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
             .and_then(|mut queue| queue.replace(sender));
         drop(previous);
     }
+    let mut watched = KVec::with_capacity(control.pairs.len(), GFP_KERNEL)?;
+    for pair in &control.pairs {
+        watched.push(pair.watched(), GFP_KERNEL)?;
+    }
+    port.watchdog.watch(watched);
     control.rss.apply(function)?;
     function.send(EnablePort {
         enable: 1,
@@ -295,6 +304,7 @@ pub(crate) fn down(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) {
     let port = device.data().get_ref();
     device.stop_all_queues();
     link::lost(device);
+    port.watchdog.stop();
     // The queues go in any case: it is enough if they are destroyed.
     let _ = port.function.send(EnablePort {
         enable: 0,

@@ -90,6 +90,8 @@ pair_stats! {
     tx_bad_completion;
     /// Times that NAPI polled.
     polls;
+    /// Interrupts that did not come although something was to do.
+    lost_interrupts;
 }
 
 impl PairStats {

@@ -112,3 +112,21 @@ pub fn rearm(memory: &impl QueueMemory) -> bool {
     memory.publish_arm(head);
     memory.cq_tail() != head
 }
+
+/// Finds queues that stand still although there is something to do: an interrupt was lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stall {
+    /// Where the queue stood at the last look, if completions were waiting.
+    waiting_at: Option<Index>,
+}
+
+impl Stall {
+    /// Looks at a queue, and returns whether completions are waiting that were waiting at the last
+    /// look already, with none read since.
+    pub fn look(&mut self, memory: &impl QueueMemory) -> bool {
+        let head = memory.progress().cq_head();
+        let waiting_at = Some(head).filter(|head| memory.cq_tail() != *head);
+        let before = core::mem::replace(&mut self.waiting_at, waiting_at);
+        waiting_at.is_some() && waiting_at == before
+    }
+}

@@ -4,7 +4,10 @@
 
 use ferrite_abi::desc::TxStatus;
 use ferrite_model::PciFn;
-use ferrite_net_logic::memory::rearm;
+use ferrite_net_logic::memory::{
+    rearm,
+    Stall, //
+};
 use ferrite_net_logic::tx::Offload;
 
 use crate::port::{
@@ -191,4 +194,35 @@ fn sender_is_interrupted_for_what_was_sent() {
     pf.reap().unwrap();
     assert_eq!(pf.sent.len(), 3);
     assert!(pf.sent.iter().all(|(_, status)| *status == TxStatus::OK));
+}
+
+#[test]
+fn queue_that_nobody_reads_is_found_at_the_second_look() {
+    let (_machine, mut pf, mut vf) = pair(Setup::default());
+    let mut stall = Stall::default();
+    assert!(!stall.look(&*vf.rx));
+    post(&mut pf, 2);
+    pf.kick();
+    pf.settle();
+
+    assert!(!stall.look(&*vf.rx));
+    assert!(stall.look(&*vf.rx));
+
+    vf.receive().unwrap();
+    assert!(!stall.look(&*vf.rx));
+}
+
+#[test]
+fn queue_that_is_read_now_and_then_does_not_stand_still() {
+    let (_machine, mut pf, mut vf) = pair(Setup::default());
+    let mut stall = Stall::default();
+
+    for _ in 0..5 {
+        post(&mut pf, 2);
+        pf.kick();
+        pf.settle();
+        assert!(!stall.look(&*vf.rx));
+        // One is left behind each time.
+        assert_eq!(vf.receive_some(1).unwrap().packets.len(), 1);
+    }
 }
