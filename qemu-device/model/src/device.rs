@@ -4,18 +4,10 @@
 
 use std::sync::Arc;
 
-use ferrite_abi::event::{
-    FunctionChange,
-    FunctionState,
-    LinkChange,
-    QueueError,
-    QueueSyndrome, //
-};
-use ferrite_abi::wire::{
-    U16,
-    U32, //
-};
+use ferrite_abi::event::LinkChange;
+use ferrite_abi::wire::U32;
 
+use crate::backlog::Pool;
 use crate::bus::Bus;
 use crate::config::{
     Config,
@@ -32,9 +24,7 @@ use crate::latch::Latch;
 use crate::mac::Mac;
 use crate::packet::ETH_HEADER;
 use crate::pci::PciFunction;
-use crate::port::Port;
 use crate::queue::Kind;
-use crate::rx::Pool;
 use crate::save::LoadError;
 use crate::slot::Slot;
 use crate::state::State;
@@ -70,7 +60,7 @@ pub struct Device {
     /// When the host was asked to call.
     timer_set: Option<u64>,
     /// Queues whose doorbell was rung.
-    work: Work,
+    pub(crate) work: Work,
     /// RX queues with completions that are not written yet.
     pub(crate) pending: Work,
     pub(crate) pool: Pool,
@@ -312,7 +302,7 @@ impl Device {
                 self.timers.add(due, timer);
             }
             for queue in function.rx.iter().flatten() {
-                self.pool.adopt(queue);
+                self.pool.adopt(queue.waiting());
             }
             self.pending.add(slot, 0, u64::MAX);
             self.look_at_queues(slot);
@@ -368,123 +358,8 @@ impl Device {
 
     /// Returns whether a function's queues may work: its PCI function is well and may do DMA.
     pub(crate) fn can_move_packets(&self, slot: Slot) -> bool {
-        let pci = &self.state.pci[usize::from(slot.pci().0)];
-        pci.bus_master && pci.is_ready(self.now) && !self.state.vanished
-    }
-
-    /// Lets the next run look at all queues of a function.
-    pub(crate) fn look_at_queues(&mut self, slot: Slot) {
-        if self.function(slot).is_some() {
-            self.work.add(slot, u64::MAX, u64::MAX);
-        }
-    }
-
-    /// Changes what the switch knows of a function's port.
-    pub(crate) fn change_port(&mut self, slot: Slot, change: impl FnOnce(&mut Port)) {
-        let State {
-            functions, switch, ..
-        } = &mut self.state;
-        if let Some(function) = functions[slot.index()].as_deref_mut() {
-            switch.unplug(slot, &function.port);
-            change(&mut function.port);
-            switch.plug(slot, &function.port);
-        }
-    }
-
-    /// Takes a function's port out of the switch.
-    fn unplug(&mut self, slot: Slot) {
-        let State {
-            functions, switch, ..
-        } = &mut self.state;
-        if let Some(function) = functions[slot.index()].as_deref() {
-            switch.unplug(slot, &function.port);
-        }
-    }
-
-    /// Destroys a queue, if there is one.
-    pub(crate) fn destroy_queue(&mut self, slot: Slot, kind: Kind, index: u16) {
-        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
-            return;
-        };
-        let queue = function.destroy(kind, index, &mut self.pool);
-        if let Some((due, timer)) = queue.and_then(|queue| queue.pending_timer()) {
-            self.timers.remove(due, timer);
-        }
-    }
-
-    /// Stops a queue after an error.
-    pub(crate) fn stop_queue(
-        &mut self,
-        host: &mut dyn Host,
-        slot: Slot,
-        kind: Kind,
-        index: u16,
-        syndrome: QueueSyndrome,
-    ) {
-        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
-            return;
-        };
-        let Some(queue) = function.queue_mut(kind, index) else {
-            return;
-        };
-        queue.syndrome = syndrome;
-        if let Some((due, timer)) = queue.pending_timer() {
-            self.timers.remove(due, timer);
-        }
-        if kind == Kind::Rx {
-            if let Some(rx) = function.rx[usize::from(index)].as_deref_mut() {
-                rx.discard(&mut self.pool);
-            }
-        }
-        host.trace(&Trace::QueueStopped {
-            function: slot.id().0,
-            kind: kind.code(),
-            index,
-            syndrome: syndrome.0,
-        });
-        let error = QueueError {
-            kind: U16::new(kind.code()),
-            index: U16::new(index),
-            syndrome: U16::new(syndrome.0),
-            rsvd: [0; 2],
-        };
-        self.post_event(host, slot.pci(), slot.id(), error);
-    }
-
-    /// Takes note that a driver turned the admin queue of a PCI function on or off.
-    pub(crate) fn driver_came_or_went(&mut self, host: &mut dyn Host, function: PciFn) {
-        let running = self.state.pci[usize::from(function.0)]
-            .admin
-            .running
-            .is_some();
-        let state = if running {
-            FunctionState::IN_USE
-        } else {
-            FunctionState::ACTIVE
-        };
-        let Some(slot) = self.slot_of(function) else {
-            return;
-        };
-        if let Some(function) = self.function_mut(slot) {
-            if function.state != state {
-                function.state = state;
-                self.tell_state(host, slot);
-            }
-        }
-    }
-
-    /// Tells the PF in what state a VF or SF is.
-    fn tell_state(&mut self, host: &mut dyn Host, slot: Slot) {
-        if !slot.is_pf() {
-            let state = self
-                .function(slot)
-                .map_or(FunctionState::ABSENT, |there| there.state);
-            let change = FunctionChange {
-                state: U16::new(state.0),
-                rsvd: [0; 2],
-            };
-            self.post_event(host, PciFn::PF, slot.id(), change);
-        }
+        let pci = self.state.pci.get(usize::from(slot.pci().0));
+        pci.is_some_and(|pci| pci.bus_master && pci.is_ready(self.now)) && !self.state.vanished
     }
 
     /// Takes the device off the bus.
@@ -492,34 +367,6 @@ impl Device {
         self.state.vanished = true;
         self.forget();
         self.set_timer(host);
-    }
-
-    /// Destroys all queues of a function and resets its port.
-    fn clear_function(&mut self, slot: Slot) {
-        for (due, timer) in self
-            .function(slot)
-            .into_iter()
-            .flat_map(|function| {
-                function
-                    .queues()
-                    .filter_map(|queue| queue.pending_timer())
-                    .collect::<Vec<_>>()
-            })
-            .collect::<Vec<_>>()
-        {
-            self.timers.remove(due, timer);
-        }
-        self.work.remove(slot);
-        self.pending.remove(slot);
-        self.unplug(slot);
-        self.state.switch.forget(slot);
-        let State {
-            functions, switch, ..
-        } = &mut self.state;
-        if let Some(function) = functions[slot.index()].as_deref_mut() {
-            function.reset(&mut self.pool);
-            switch.plug(slot, &function.port);
-        }
     }
 
     /// Looks at the queues that have work, slot by slot, until the budget is spent.

@@ -4,16 +4,14 @@
 
 use ferrite_abi::event::FunctionState;
 
+use crate::backlog::Pool;
 use crate::mac::Mac;
 use crate::port::Port;
 use crate::queue::{
     Kind,
     Queue, //
 };
-use crate::rx::{
-    Pool,
-    RxQueue, //
-};
+use crate::rx::RxQueue;
 use crate::save::{
     saved,
     LoadError, //
@@ -58,7 +56,7 @@ impl Function {
     /// Returns to the state after activation, but for the counters.
     pub(crate) fn reset(&mut self, pool: &mut Pool) {
         for queue in self.rx.iter_mut().filter_map(Option::take) {
-            discard(queue, pool);
+            discard(*queue, pool);
         }
         self.tx.fill_with(|| None);
         self.port.reset(self.provisioned_mac);
@@ -71,7 +69,7 @@ impl Function {
         let index = usize::from(index);
         match kind {
             Kind::Tx => self.tx.get_mut(index)?.take().map(|tx| tx.queue),
-            Kind::Rx => self.rx.get_mut(index)?.take().map(|rx| discard(rx, pool)),
+            Kind::Rx => self.rx.get_mut(index)?.take().map(|rx| discard(*rx, pool)),
         }
     }
 
@@ -121,7 +119,7 @@ impl Function {
 }
 
 /// Drops what waits in a queue that goes away.
-fn discard(mut rx: Box<RxQueue>, pool: &mut Pool) -> Queue {
+fn discard(mut rx: RxQueue, pool: &mut Pool) -> Queue {
     rx.discard(pool);
     rx.queue
 }

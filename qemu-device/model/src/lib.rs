@@ -14,6 +14,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 mod admin;
+mod backlog;
 mod bus;
 mod checksum;
 mod cmd;
@@ -24,6 +25,7 @@ pub mod faults;
 mod function;
 mod host;
 mod latch;
+mod lifecycle;
 mod mac;
 mod packet;
 mod pci;

@@ -2,8 +2,6 @@
 
 //! RX queues: from packets to buffers.
 
-use std::collections::VecDeque;
-
 use ferrite_abi::cmd::FaultKind;
 use ferrite_abi::desc::{
     RxCompletion,
@@ -16,6 +14,11 @@ use ferrite_abi::wire::{
     U32, //
 };
 
+use crate::backlog::{
+    Backlog,
+    Pool,
+    Waiting, //
+};
 use crate::bus::Bus;
 use crate::device::Device;
 use crate::function::Function;
@@ -46,15 +49,6 @@ use crate::slot::Slot;
 const FETCH: u32 = 64;
 /// Completions that are written at a time, at least, when there are so many.
 const BATCH: usize = 64;
-/// Packets that wait in one queue for buffers, at most.
-const MAX_WAITING: usize = 256;
-/// Bytes of packets that wait in one queue for buffers, at most.
-const MAX_WAITING_BYTES: usize = 256 * 1024;
-/// Bytes of packets that wait in all queues, at most.
-const MAX_KEPT: usize = 64 * 1024 * 1024;
-/// Buffers that are kept for reuse.
-const MAX_FREE: usize = 512;
-
 /// A frame on its way to a function.
 pub(crate) struct Arrival<'a> {
     frame: &'a [u8],
@@ -85,78 +79,6 @@ impl<'a> Arrival<'a> {
     }
 }
 
-/// A packet that waits for buffers.
-#[derive(Debug)]
-struct Waiting {
-    /// What is said of the packet.
-    about: RxCompletion,
-    /// The bytes that the driver gets.
-    bytes: Vec<u8>,
-}
-
-impl Waiting {
-    /// Returns the length of the packet on the wire.
-    fn wire_length(&self) -> usize {
-        let tagged = RxFlags(self.about.flags.get()).contains(RxFlags::VLAN);
-        self.bytes.len() + if tagged { VLAN_TAG } else { 0 }
-    }
-}
-
-impl Saved for Waiting {
-    fn save(&self, writer: &mut Writer) {
-        self.about.save(writer);
-        self.bytes.save(writer);
-    }
-
-    fn load(reader: &mut Reader<'_>) -> Result<Self, LoadError> {
-        Ok(Self {
-            about: Saved::load(reader)?,
-            bytes: Saved::load(reader)?,
-        })
-    }
-}
-
-/// Buffers of waiting packets, reused, and how much waits in all queues.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    free: Vec<Vec<u8>>,
-    kept: usize,
-}
-
-impl Pool {
-    /// Copies a packet, if there is room.
-    fn keep(&mut self, parts: [&[u8]; 2]) -> Option<Vec<u8>> {
-        let length = parts[0].len() + parts[1].len();
-        if self.kept + length > MAX_KEPT {
-            return None;
-        }
-        self.kept += length;
-        let mut bytes = self.free.pop().unwrap_or_default();
-        bytes.clear();
-        bytes.extend_from_slice(parts[0]);
-        bytes.extend_from_slice(parts[1]);
-        Some(bytes)
-    }
-
-    /// Takes a copy back.
-    fn give_back(&mut self, bytes: Vec<u8>) {
-        self.kept = self.kept.saturating_sub(bytes.len());
-        if self.free.len() < MAX_FREE {
-            self.free.push(bytes);
-        }
-    }
-
-    /// Forgets how much waits.
-    pub(crate) fn clear(&mut self) {
-        self.kept = 0;
-    }
-
-    /// Counts what waits in a queue that was loaded.
-    pub(crate) fn adopt(&mut self, queue: &RxQueue) {
-        self.kept += queue.waiting_bytes;
-    }
-}
-
 /// An RX queue.
 #[derive(Debug)]
 pub(crate) struct RxQueue {
@@ -169,8 +91,7 @@ pub(crate) struct RxQueue {
     /// Completions that are not written yet.
     done: Vec<RxCompletion>,
     /// Packets that wait for buffers.
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
+    waiting: Backlog,
 }
 
 impl Saved for RxQueue {
@@ -186,12 +107,8 @@ impl Saved for RxQueue {
         rx.starved = Saved::load(reader)?;
         rx.done = Saved::load(reader)?;
         rx.waiting = Saved::load(reader)?;
-        rx.waiting_bytes = rx.waiting.iter().map(|packet| packet.bytes.len()).sum();
         if rx.done.len() > BATCH + rx.queue.depth.entries() as usize {
             return Err(LoadError::Invalid("number of completions"));
-        }
-        if rx.waiting.len() > MAX_WAITING || rx.waiting_bytes > MAX_WAITING_BYTES {
-            return Err(LoadError::Invalid("number of waiting packets"));
         }
         Ok(rx)
     }
@@ -218,17 +135,18 @@ impl RxQueue {
             buffers: Vec::new(),
             next: 0,
             done: Vec::new(),
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            waiting: Backlog::default(),
         }
+    }
+
+    /// Returns the packets that wait.
+    pub(crate) fn waiting(&self) -> &Backlog {
+        &self.waiting
     }
 
     /// Drops the packets that wait.
     pub(crate) fn discard(&mut self, pool: &mut Pool) {
-        for packet in self.waiting.drain(..) {
-            pool.give_back(packet.bytes);
-        }
-        self.waiting_bytes = 0;
+        self.waiting.clear(pool);
         self.done.clear();
     }
 
@@ -247,15 +165,10 @@ impl RxQueue {
                 Err(DmaFault) => Outcome::DmaFault,
             });
         }
-        let fits =
-            self.waiting.len() < MAX_WAITING && self.waiting_bytes + length <= MAX_WAITING_BYTES;
-        Ok(match fits.then(|| pool.keep(parts)).flatten() {
-            Some(bytes) => {
-                self.waiting_bytes += length;
-                self.waiting.push_back(Waiting { about, bytes });
-                Outcome::Waits
-            }
-            None => Outcome::NoBuffer,
+        Ok(if self.waiting.push(pool, parts, about) {
+            Outcome::Waits
+        } else {
+            Outcome::NoBuffer
         })
     }
 
@@ -367,6 +280,30 @@ impl RxQueue {
             }
         }
         result
+    }
+
+    /// Moves packets that wait into buffers, as far as there are any; tells `moved` of each.
+    fn drain(
+        &mut self,
+        bus: &mut Bus<'_>,
+        pool: &mut Pool,
+        mut moved: impl FnMut(&Waiting, Result<(), DmaFault>),
+    ) -> Result<(), QueueSyndrome> {
+        self.starved = false;
+        while let Some(length) = self.waiting.first_length() {
+            if !self.has_room(bus, length)? {
+                break;
+            }
+            let Some(packet) = self.waiting.pop() else {
+                break;
+            };
+            moved(&packet, self.fill(bus, [&packet.bytes, &[]], packet.about));
+            pool.give_back(packet.bytes);
+            if self.done.len() >= BATCH {
+                self.publish(bus)?;
+            }
+        }
+        self.publish(bus)
     }
 
     /// Writes the completions that are due.
@@ -528,33 +465,5 @@ impl Device {
                 }
             }
         }
-    }
-}
-
-impl RxQueue {
-    /// Moves packets that wait into buffers, as far as there are any; tells `moved` of each.
-    fn drain(
-        &mut self,
-        bus: &mut Bus<'_>,
-        pool: &mut Pool,
-        mut moved: impl FnMut(&Waiting, Result<(), DmaFault>),
-    ) -> Result<(), QueueSyndrome> {
-        self.starved = false;
-        while let Some(packet) = self.waiting.front() {
-            let length = packet.bytes.len();
-            if !self.has_room(bus, length)? {
-                break;
-            }
-            let Some(packet) = self.waiting.pop_front() else {
-                break;
-            };
-            self.waiting_bytes -= length;
-            moved(&packet, self.fill(bus, [&packet.bytes, &[]], packet.about));
-            pool.give_back(packet.bytes);
-            if self.done.len() >= BATCH {
-                self.publish(bus)?;
-            }
-        }
-        self.publish(bus)
     }
 }

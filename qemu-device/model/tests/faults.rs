@@ -209,7 +209,7 @@ fn hung_firmware_is_silent_until_the_pf_is_reset() {
 #[test]
 fn vanished_device_is_gone_until_power_on() {
     let (mut machine, mut driver) = start("");
-    let tx = driver.tx_queue(&mut machine, 0);
+    driver.tx_queue(&mut machine, 0);
     driver.open(&mut machine);
     arm(&mut machine, &mut driver, FaultKind::VANISH, 0);
     assert!(try_echo(&mut machine, &mut driver).is_none());
@@ -226,7 +226,6 @@ fn vanished_device_is_gone_until_power_on() {
         (machine.host.dma_accesses, machine.host.raised.len()),
         before
     );
-    drop(tx);
     machine.device.reset(&mut machine.host);
     machine
         .device

@@ -152,7 +152,7 @@ fn frame_leaves_as_it_was_and_is_completed() {
     let mut net = sender();
     let bytes = frame::tcp4(b"hello");
     net.tx.send(&mut net.machine, &bytes);
-    assert_eq!(net.machine.host.sent, [bytes.clone()]);
+    assert_eq!(net.machine.host.sent, std::slice::from_ref(&bytes));
     assert_eq!(net.tx.reap(&mut net.machine), [(1, TxStatus::OK.0)]);
     assert_eq!(net.machine.host.raised, [(PciFn::PF, 1)]);
     let stats = net.stats();
@@ -875,4 +875,25 @@ fn state_block_shows_how_far_the_device_is() {
     let word = |offset| net.tx.0.word(&net.machine, offset);
     assert_eq!(word(offset_of!(QueueState, cq_tail)), 1);
     assert_eq!(word(offset_of!(QueueState, doorbell_event)), 1);
+}
+
+#[test]
+fn doorbells_of_what_does_not_exist_do_nothing() {
+    let mut net = net();
+    let before = net.machine.host.dma_accesses;
+    // A queue that was not created, one above the maximum, a VF that is off, and one that the
+    // device does not have.
+    for (function, queue) in [
+        (PciFn::PF, 5),
+        (PciFn::PF, 63),
+        (PciFn(1), 0),
+        (PciFn(60), 0),
+    ] {
+        net.machine
+            .ring(function, ferrite_abi::bar::Doorbell::Tx(queue));
+        net.machine
+            .ring(function, ferrite_abi::bar::Doorbell::Rx(queue));
+        net.machine.settle();
+    }
+    assert_eq!(net.machine.host.dma_accesses, before);
 }
