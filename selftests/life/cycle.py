@@ -78,14 +78,13 @@ def unbind_under_traffic():
     defer(whole)
     left, right = need_dpus(2)
     for victim in (right, left):
-        whole()
         made = pair()
         with made.stream():
             victim.unbind()
         ksft_eq(victim.driver, None)
-        victim.bind()
         for side in (made.left, made.right):
             side.leave()
+        victim.bind()
     ping_again()
 
 

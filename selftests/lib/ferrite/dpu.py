@@ -51,7 +51,7 @@ class Pci:
     @property
     def netdev(self):
         """Name of the network device, or None. One in another network namespace is not seen."""
-        found = [path.name for path in self.path.glob("ferrite_core.eth.*/net/*")]
+        found = [path.name for path in self.path.glob("net/*")]
         return found[0] if found else None
 
     def wait_netdev(self):

@@ -35,8 +35,9 @@ class Side:
         if self.left:
             return
         self.left = True
-        # A namespace that goes away gives its device back only some time later: be quicker.
-        cmd(f"ip -n {self.ns} link set {self.netdev} netns 1", fail=False)
+        # A namespace gives its device back only when the last of its sockets is gone: be quicker. Another device may
+        # have its name by now.
+        cmd(f"ip -n {self.ns} link set {self.netdev} netns 1 name eth%d", fail=False)
         ip(f"netns del {self.ns}")
 
     def up(self, mtu=None):
