@@ -75,6 +75,8 @@ struct FerritePf {
     bool uplink_ready;
     /* The configuration space changed while the model was being called. */
     bool sync_missed;
+    /* Everything was reset while the model was being called. */
+    bool reset_pending;
     /* What the model was told. */
     uint16_t num_vfs;
 

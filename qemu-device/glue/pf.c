@@ -58,8 +58,9 @@ void ferrite_leave(FerritePf *pf)
 {
     pf->inside = false;
     /*
-     * An IOMMU fault is an interrupt, and that a write to an address which the
-     * guest chose: it may have led to a configuration space meanwhile.
+     * Whoever received a packet, or an IOMMU that found a fault, may have sent
+     * an interrupt meanwhile: a write to an address which the guest chose, and
+     * that can be a configuration space.
      */
     if (pf->sync_missed) {
         pf->sync_missed = false;
@@ -102,6 +103,10 @@ void ferrite_sync(FerritePf *pf)
     if (!ferrite_enter(pf)) {
         pf->sync_missed = true;
         return;
+    }
+    if (pf->reset_pending) {
+        pf->reset_pending = false;
+        ferrite_device_reset(pf->model);
     }
     for (number = 0; number <= pf->max_vfs; number++) {
         FerriteFunction *function = pf->functions[number];
@@ -194,6 +199,9 @@ static void ferrite_pf_reset_hold(Object *obj, ResetType type)
     if (ferrite_enter(pf)) {
         ferrite_device_reset(pf->model);
         ferrite_leave(pf);
+    } else {
+        pf->reset_pending = true;
+        pf->sync_missed = true;
     }
 }
 
@@ -364,6 +372,30 @@ static const Property ferrite_pf_properties[] = {
     DEFINE_PROP_STRING("fault_script", FerritePf, fault_script),
 };
 
+static void ferrite_pf_describe(ObjectClass *class)
+{
+    static const struct {
+        const char *name;
+        const char *text;
+    } descriptions[] = {
+        { "num_queues", "TX queues, and RX queues, of each function" },
+        { "max_vfs", "virtual functions, 0 for a device without SR-IOV" },
+        { "max_sfs", "sub-functions" },
+        { "vectors", "MSI-X vectors of the physical function" },
+        { "vf_vectors", "MSI-X vectors of each virtual function" },
+        { "serial", "serial number (default: made of the MAC address)" },
+        { "uuid", "identity of this very device" },
+        { "faults", "whether the driver may make the device fail" },
+        { "fault_script", "faults that are armed from the start" },
+    };
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(descriptions); i++) {
+        object_class_property_set_description(class, descriptions[i].name,
+                                              descriptions[i].text);
+    }
+}
+
 static void ferrite_pf_class_init(ObjectClass *class, void *data)
 {
     const FerriteContract *contract = ferrite_contract();
@@ -384,6 +416,8 @@ static void ferrite_pf_class_init(ObjectClass *class, void *data)
     dc->vmsd = &ferrite_vmstate;
     device_class_set_props(dc, ferrite_pf_properties);
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
+
+    ferrite_pf_describe(class);
 }
 
 static const TypeInfo ferrite_pf_info = {

@@ -177,6 +177,46 @@ def device_can_be_unplugged_and_plugged_in_again():
         ferrite.enable_vfs(pf, 1)
 
 
+def errors_are_reported_to_the_root_port():
+    machine = Machine()
+    port = pci.root_port(machine)
+    pf = ferrite.start(machine)
+    vf = ferrite.enable_vfs(pf, 1)[0]
+    for function in (port, pf, vf):
+        # Correctable, non-fatal and fatal errors, and unsupported requests.
+        control = function.capability(pci.CAP_EXPRESS) + pci.DEVCTL
+        function.set(control, function.get(control, 2) | 0xf, 2)
+    # SERR of the bridge lets errors through.
+    port.set(0x3e, 1 << 1, 2)
+    aer, root = pf.extended(pci.EXT_AER), port.extended(pci.EXT_AER)
+    machine.hmp("pcie_aer_inject_error dpu COMP_TIME")
+    equal(pf.get(aer + 4), 1 << 14, "uncorrectable errors of the PF")
+    true(port.get(root + 0x30) & 1 << 2, "the root port has received an uncorrectable error")
+    equal(port.get(root + 0x34, 4) >> 16, pf.bus << 8 | pf.devfn, "whose error it is")
+    pf.set(aer + 4, 1 << 14)
+    equal(pf.get(aer + 4), 0, "uncorrectable errors after they were cleared")
+    equal(vf.get(vf.extended(pci.EXT_AER) + 4), 0, "uncorrectable errors of the VF")
+
+
+def function_asleep_does_nothing():
+    pf = ferrite.start(Machine())
+    pf.start_admin()
+    pf.echo(1)
+    power = pf.capability(pci.CAP_PM) + 4
+    pf.post(ferrite.ECHO, bytes(8))
+    pf.machine.qmp("stop")
+    pf.ring_admin()
+    # To D3hot, before the device had a chance to see to its doorbell.
+    pf.set(power, 3, 2)
+    pf.machine.qmp("cont")
+    pf.machine.settle()
+    true(pf.reg(ferrite.MAGIC) != ferrite.FERR, "a function in D3 does not answer")
+    done = pf.machine.load(pf.cq + 32 * (pf.head % ferrite.DEPTH), 32)
+    equal(done, bytes(32), "completion of a command in D3")
+    pf.set(power, 0, 2)
+    equal(pf.reg(ferrite.MAGIC), ferrite.FERR, "Magic of a function in D0 again")
+
+
 def bad_properties_are_refused_with_a_reason():
     for properties, reason in (
             ("num_queues=0", "num_queues is 0, must be 1 to 64"),

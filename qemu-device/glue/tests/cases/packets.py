@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 
-from lib import ferrite
+from lib import ferrite, pci
 from lib.case import equal, true
 from lib.machine import Machine
 
@@ -142,6 +142,18 @@ def stopped_machine_receives_nothing():
 
 
 def two_devices_on_one_cable_talk():
+    ends = _cabled()
+    for sender, receiver in (ends, ends[::-1]):
+        for number in range(12):
+            buffer = receiver.give_buffer(2048)
+            before = receiver.completed(ferrite.RX)
+            sender.send(_frame(1514, fill=number, source=b"\x52\x54\0\xfe\0" + bytes([1 + ends.index(sender)])))
+            receiver.machine.until(lambda: receiver.completed(ferrite.RX) == before + 1, f"packet {number}")
+            equal(receiver.machine.load(buffer, 1514)[14:], bytes([number]) * 1500, "payload")
+
+
+def _cabled():
+    """Returns two devices on one cable, with TX and RX queues."""
     machine = Machine("-netdev", "hubport,id=a,hubid=0", "-netdev", "hubport,id=b,hubid=0",
                       "-device", "ferrite,bus=rp1,id=other,mac=52:54:00:fe:00:02,netdev=b",
                       device="ferrite,bus=rp0,id=dpu,mac=52:54:00:fe:00:01,netdev=a")
@@ -152,13 +164,55 @@ def two_devices_on_one_cable_talk():
         end.create_queue(ferrite.TX)
         end.create_queue(ferrite.RX)
         end.open_port()
-    for sender, receiver in (ends, ends[::-1]):
-        for number in range(12):
-            buffer = receiver.give_buffer(2048)
-            before = receiver.completed(ferrite.RX)
-            sender.send(_frame(1514, fill=number, source=b"\x52\x54\0\xfe\0" + bytes([1 + ends.index(sender)])))
-            machine.until(lambda: receiver.completed(ferrite.RX) == before + 1, f"packet {number}")
-            equal(machine.load(buffer, 1514)[14:], bytes([number]) * 1500, "payload")
+    return ends
+
+
+def _with_e1000e(target, data):
+    """Returns a sender whose packets go to an e1000e, and that has an interrupt which writes data to a target."""
+    machine = Machine("-netdev", "hubport,id=a,hubid=0", "-netdev", "hubport,id=b,hubid=0",
+                      "-device", "e1000e,bus=rp1,netdev=b",
+                      device="ferrite,bus=rp0,id=dpu,mac=52:54:00:fe:00:01,netdev=a")
+    sender = ferrite.start(machine)
+    sender.start_admin()
+    sender.create_queue(ferrite.TX)
+    sender.open_port()
+    pci.root_port(machine, 1)
+    nic = pci.Function(machine, pci.BUS + 1, 0)
+    registers = pci.WINDOW + (1 << 27)
+    nic.map_bar(0, registers)
+    nic.map_bar(3, registers + 0x100000)
+    nic.enable()
+    nic.msix(0, target(sender), data)
+    ring = sender.alloc(4096)
+    machine.store(ring, b"".join(struct.pack("<QQ", sender.alloc(4096), 0) for _ in range(8)))
+    # Ring base, length, tail; vector 0 on reception; receive everything.
+    for offset, value in ((0x2800, ring), (0x2804, 0), (0x2808, 128), (0x2818, 7), (0x00e4, 8), (0x00d0, 1 << 20),
+                          (0x0100, 1 << 1 | 1 << 3 | 1 << 4 | 1 << 15)):
+        machine.write(registers + offset, 4, value)
+    return sender
+
+
+def interrupt_of_the_receiver_may_reset_the_sender():
+    # An e1000e interrupts as soon as it receives: while the sender still sends. The interrupt is a write to
+    # the sender's configuration space, or to that of the port above it.
+    for what, target, data in (
+            ("function", lambda sender: sender.config + sender.capability(pci.CAP_EXPRESS) + pci.DEVCTL, pci.DEVCTL_FLR),
+            ("bus", lambda sender: pci.Function(sender.machine, 0, 2 << 3).config + 0x3c, 1 << 22)):
+        sender = _with_e1000e(target, data)
+        machine = sender.machine
+        sender.set_reg(ferrite.SCRATCH, 1)
+        sender.send(_frame(100))
+        machine.until(lambda: sender.get(pci.COMMAND, 2) == 0, f"reset of the {what}")
+        # Its one interrupt is enough.
+        pci.Function(machine, pci.BUS + 1, 0).set(pci.COMMAND, 0, 2)
+        pci.Function(machine, 0, 2 << 3).set(0x3c, 0)
+        sender = ferrite.start(machine)
+        sender.ready()
+        equal(sender.reg(ferrite.SCRATCH), 0, f"Scratch after the reset of the {what}")
+        equal(sender.reg(ferrite.ADMIN_STATUS), 0, "AdminStatus")
+        sender.start_admin()
+        sender.echo(1)
+        machine.kill()
 
 
 def answer_from_within_the_send_is_received():
