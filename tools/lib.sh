@@ -55,15 +55,15 @@ lock() {
 # key TEXT...: a short name for what the arguments say.
 key() { printf '%s\0' "$@" | sha256sum | cut -c1-16; }
 
-# tree_hash PATH...: one hash over the names, modes and bytes of all files below the paths (relative to the
-# tree). Asks no git, so that it works in an unpacked tarball too.
+# tree_hash PATH...: one hash over the names and bytes of the sources below the paths (relative to the tree), but for
+# tests, which nothing is built from. Asks no git, so that it works in an unpacked tarball too.
 tree_hash() (
     cd "$ferrite_tree"
     local present=() path
     for path in "$@"; do [ ! -e "$path" ] || present+=("$path"); done
     [ ${#present[@]} -gt 0 ] || { echo none; exit; }
-    find "${present[@]}" \( -name target -o -name __pycache__ -o -name '.*' \) -prune -o \
-        -type f ! -name '*~' -print0 | sort -z | xargs -0 -r sha256sum | sha256sum | cut -d' ' -f1
+    find "${present[@]}" \( -name target -o -name tests -o -name fuzz -o -name '.*' \) -prune -o \
+        -type f ! -name '*~' ! -name '*.md' -print0 | sort -z | xargs -0 -r sha256sum | sha256sum | cut -d' ' -f1
 )
 
 # long_step NAME EXPECTED LOG COMMAND...: runs a command that takes a while. Its output goes to the log, a line
