@@ -340,6 +340,17 @@ pub fn enable(pdev: &pci::Device<Core<'_>>) -> Result {
     Ok(())
 }
 
+/// Keeps a PCI device from all access to memory, its interrupts with it, until it is
+/// [enabled](enable) anew: the last resort when it does not answer and its memory is to be freed.
+///
+/// Does nothing for a device that is not on PCI.
+pub fn stop_dma(device: &kernel::device::Device<Bound>) {
+    if let Ok(pdev) = <&pci::Device<Bound>>::try_from(device) {
+        // SAFETY: the device is valid.
+        unsafe { bindings::pci_clear_master(raw(pdev)) };
+    }
+}
+
 /// Returns whether the device is a VF.
 pub fn is_vf(pdev: &pci::Device) -> bool {
     // SAFETY: the device is valid; the bit does not change after its discovery.

@@ -54,7 +54,8 @@ impl EventHandler for Events {
     fn event(&self, event: &Event) {
         let device = &*self.0;
         match EventKind(event.kind.get()) {
-            EventKind::LINK_CHANGE => device.schedule_work(LINK),
+            // A device that is not well may not answer, and then has no link.
+            EventKind::LINK_CHANGE | EventKind::HEALTH_CHANGE => device.schedule_work(LINK),
             // The function was reset: its queues are gone.
             EventKind::FUNCTION_CHANGE => device.schedule_work(RESET),
             EventKind::QUEUE_ERROR => {

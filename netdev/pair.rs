@@ -23,13 +23,13 @@ use crate::{
     watchdog::Watched, //
 };
 use ferrite_abi::{
+    admin::Status,
     bar::Doorbell,
     cmd::{
         CreateQueue,
         DestroyQueue, //
     },
-    ring::Depth,
-    wire::U16, //
+    ring::Depth, //
 };
 use ferrite_aux::{
     CmdError,
@@ -46,6 +46,7 @@ use kernel_ext::{
         Device,
         Rtnl, //
     },
+    pci, //
 };
 
 /// How queue pairs are made.
@@ -61,7 +62,8 @@ pub(crate) struct Setup {
     pub(crate) moderation_usecs: u16,
 }
 
-/// A queue that exists in the device for as long as this lives.
+/// A queue that may exist in the device for as long as this lives. After the drop the device does
+/// not touch its memory.
 struct Queue {
     function: Function,
     destroy: DestroyQueue,
@@ -69,28 +71,51 @@ struct Queue {
 
 impl Queue {
     fn create(function: &Function, command: CreateQueue) -> Result<Self, CmdError> {
-        function.send(command)?;
-        Ok(Self {
+        let result = function.send(command);
+        match result {
+            Ok(()) | Err(CmdError::Timeout) => {}
+            Err(error) => return Err(error),
+        }
+        // If there was no answer the device may carry it out yet: the queue is dropped below.
+        let queue = Self {
             function: function.clone(),
             destroy: DestroyQueue {
                 kind: command.kind,
                 index: command.index,
             },
-        })
+        };
+        result.map(|()| queue)
+    }
+
+    /// Destroys the queue; fails if it may still be there.
+    fn destroy(&self) -> Result<(), CmdError> {
+        match self.function.send(self.destroy) {
+            // There is no such queue.
+            Err(CmdError::Status(Status::BAD_STATE)) => Ok(()),
+            result => result,
+        }
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        match self.function.send(self.destroy) {
-            // A device that is gone has no queue either.
-            Ok(()) | Err(CmdError::Gone) => {}
-            Err(error) => pr_err!(
-                "queue {} of function {:#x} cannot be destroyed: {}\n",
-                U16::get(self.destroy.index),
+        // A second attempt tells whether the first, the answer to which was lost, did it.
+        let Err(error) = self.destroy().or_else(|_| self.destroy()) else {
+            return;
+        };
+        // The memory of the queue is about to be freed, and a device that does not answer may go on
+        // writing to it. If it is out of reach, there is nothing to be done or feared.
+        if let Ok(device) = self.function.dma_device() {
+            pci::stop_dma(&device);
+        }
+        // Of a device that is lost the core has told already.
+        if error != CmdError::Gone {
+            pr_err!(
+                "queue {} of function {:#x} cannot be destroyed: {}; the device is cut off\n",
+                self.destroy.index.get(),
                 self.function.id().0,
                 error
-            ),
+            );
         }
     }
 }

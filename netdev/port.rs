@@ -8,7 +8,8 @@ use crate::{
         geometry::{
             ring_depth,
             RxGeometry,
-            DEFAULT_DEPTH_LOG2, //
+            RX_DEPTH_LOG2,
+            TX_DEPTH_LOG2, //
         },
         reset::Resets, //
     },
@@ -117,11 +118,11 @@ impl Port {
             stats.push(Arc::new(PairStats::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let max_log2 = description.max_depth.log2();
-        let depth = ring_depth(1 << DEFAULT_DEPTH_LOG2.min(max_log2), max_log2).ok_or(EINVAL)?;
+        let depth = |log2: u8| ring_depth(1 << log2.min(max_log2), max_log2).ok_or(EINVAL);
         let config = Config {
             pairs: Self::default_pairs(&function),
-            rx_depth: depth,
-            tx_depth: depth,
+            rx_depth: depth(RX_DEPTH_LOG2)?,
+            tx_depth: depth(TX_DEPTH_LOG2)?,
             moderation_usecs: 0,
             mtu: description.mtu.into(),
         };

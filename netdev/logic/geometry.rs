@@ -14,8 +14,11 @@ pub const L2_HEADER: u32 = 14 + 4;
 /// Packets up to this length are copied, and their buffer is posted again at once.
 pub const COPY_BREAK: u32 = 256;
 
-/// Logarithm of the depth that queues start with.
-pub const DEFAULT_DEPTH_LOG2: u8 = 9;
+/// Logarithm of the depth that receive queues start with: room for what the peer sends before the
+/// receiver gets to run.
+pub const RX_DEPTH_LOG2: u8 = 10;
+/// Logarithm of the depth that transmit queues start with.
+pub const TX_DEPTH_LOG2: u8 = 9;
 /// Smallest depth of a queue: room for several packets of the largest number of segments.
 pub const MIN_DEPTH: u32 = 128;
 
