@@ -65,7 +65,7 @@ impl<T: ?Sized> Drop for Closer<T> {
 ///
 /// # Invariants
 ///
-/// When the device is unbound, [`State::close`] returns before the unbinding ends.
+/// When the device is unbound, `State::close` returns before the unbinding ends.
 pub struct Gate<T: ?Sized + Send + Sync + 'static> {
     state: Arc<State<T>>,
     _closer: Devres<Closer<T>>,

@@ -3,7 +3,7 @@
 //! Safe wrappers for what Linux 7.2 has in C only, beside those of the [`kernel`] crate.
 //!
 //! A module here is for one subsystem and is written as one of the `kernel` crate would be, to be
-//! sent upstream. Drivers use it without `unsafe`; [`bindings`] and `unsafe` stay in this crate.
+//! sent upstream. Drivers use it without `unsafe`; `bindings` and `unsafe` stay in this crate.
 //!
 //! Whatever a wrapper hands out survives the device: an object that needs the device bound is
 //! revoked when it is not, and says so.

@@ -187,7 +187,7 @@ pub(crate) struct Private<T: Operations> {
 ///
 /// # Invariants
 ///
-/// It was made by a [`Builder`]; its private part starts with a [`Header`].
+/// It was made by a [`Builder`]; its private part starts with a `Header`.
 #[repr(transparent)]
 pub struct NetDevice(Opaque<bindings::net_device>);
 
@@ -375,7 +375,7 @@ impl kernel::fmt::Display for Name {
 ///
 /// # Invariants
 ///
-/// Its private part is a [`Private`] of `T`.
+/// Its private part is a `Private` of `T`.
 #[repr(transparent)]
 pub struct Device<T: Operations>(NetDevice, PhantomData<T>);
 
