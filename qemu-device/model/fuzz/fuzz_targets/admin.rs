@@ -29,7 +29,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let mut bytes = Bytes::new(data);
     let mut machine = machine();
-    let mut drivers = [PciFn::PF, PciFn::vf(0)].map(|function| Driver::start(&mut machine, function));
+    let mut drivers =
+        [PciFn::PF, PciFn::vf(0)].map(|function| Driver::start(&mut machine, function));
     while !bytes.is_empty() {
         let choice = bytes.byte();
         let driver = &mut drivers[usize::from(choice & 1)];

@@ -23,15 +23,27 @@ fuzz_target!(|data: &[u8]| {
         let function = function(bytes.byte());
         let offset = u64::from(bytes.half()) % 0x400;
         // Mostly what the registers expect.
-        let size = if choice & 0x80 == 0 { 4 } else { bytes.byte() % 10 };
-        let offset = if choice & 0x40 == 0 { offset & !3 } else { offset };
+        let size = if choice & 0x80 == 0 {
+            4
+        } else {
+            bytes.byte() % 10
+        };
+        let offset = if choice & 0x40 == 0 {
+            offset & !3
+        } else {
+            offset
+        };
         match choice % 4 {
             0 => {
-                machine.device.reg_read(&mut machine.host, function, offset, size);
+                machine
+                    .device
+                    .reg_read(&mut machine.host, function, offset, size);
             }
             1 => {
                 let value = bytes.word();
-                machine.device.reg_write(&mut machine.host, function, offset, size, value.into());
+                machine
+                    .device
+                    .reg_write(&mut machine.host, function, offset, size, value.into());
             }
             2 => {
                 let page = u64::from(bytes.byte()) * u64::from(DOORBELL_PAGE);

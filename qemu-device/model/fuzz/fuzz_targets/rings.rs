@@ -44,8 +44,17 @@ impl Queue {
             ..rings.command(kind, 0)
         };
         driver.send(machine, command).expect("no queue");
-        let doorbell = if kind == QueueKind::TX { Doorbell::Tx(0) } else { Doorbell::Rx(0) };
-        Self { function: driver.function, rings, kind, doorbell }
+        let doorbell = if kind == QueueKind::TX {
+            Doorbell::Tx(0)
+        } else {
+            Doorbell::Rx(0)
+        };
+        Self {
+            function: driver.function,
+            rings,
+            kind,
+            doorbell,
+        }
     }
 
     /// Writes a descriptor with an address that is likely good.
@@ -61,7 +70,9 @@ impl Queue {
             desc[10..12].fill(0);
             desc[28..].fill(0);
         }
-        machine.host.write(self.rings.ring + slot * size, &desc[..size as usize]);
+        machine
+            .host
+            .write(self.rings.ring + slot * size, &desc[..size as usize]);
     }
 }
 
@@ -77,7 +88,10 @@ fuzz_target!(|data: &[u8]| {
         for kind in [QueueKind::TX, QueueKind::RX] {
             queues.push(Queue::create(m, &mut driver, kind, usecs));
         }
-        let mode = SetRxMode { mode: U16::new(RxMode::PROMISCUOUS.0), count: U16::new(0) };
+        let mode = SetRxMode {
+            mode: U16::new(RxMode::PROMISCUOUS.0),
+            count: U16::new(0),
+        };
         driver.send(m, mode).expect("not promiscuous");
         driver.open(m);
     }
@@ -88,7 +102,10 @@ fuzz_target!(|data: &[u8]| {
             0..=2 => queue.write(m, &mut bytes),
             3 => {
                 // A few more descriptors, as a driver would.
-                let tail = queue.rings.word(m, 0).wrapping_add(u32::from(bytes.byte() % 20));
+                let tail = queue
+                    .rings
+                    .word(m, 0)
+                    .wrapping_add(u32::from(bytes.byte() % 20));
                 m.host.write32(queue.rings.state, tail);
                 m.ring(queue.function, queue.doorbell);
             }

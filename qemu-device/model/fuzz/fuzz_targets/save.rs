@@ -1,9 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Streams of saved state with any contents: refused, or loaded and worked with.
+//! Streams of saved state, with any contents or with some of a good one changed: refused, or
+//! loaded and worked with.
 
 #![no_main]
 
+use ferrite_abi::admin::Submission;
+use ferrite_abi::cmd::{
+    CreateQueue,
+    Echo,
+    FaultKind,
+    InjectFault,
+    QueueKind, //
+};
+use ferrite_abi::wire::{
+    U16,
+    U32,
+    U64, //
+};
+use ferrite_model::testing::{
+    frame,
+    Driver,
+    Machine,
+    Rings,
+    TxQueue, //
+};
 use ferrite_model::PciFn;
 use ferrite_model_fuzz::{
     disturb,
@@ -13,10 +34,63 @@ use ferrite_model_fuzz::{
 };
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+/// Returns a machine in whose device there is something of everything that is saved.
+fn busy() -> Machine {
     let mut machine = machine();
-    if machine.device.load(data).is_err() {
-        return;
+    let m = &mut machine;
+    let mut driver = Driver::start(m, PciFn::PF);
+    driver.create_event_queue(m);
+    let tx = Rings::unborn(PciFn::PF, m, QueueKind::TX, 0, 4);
+    let command = CreateQueue {
+        moderation_usecs: U16::new(1000),
+        ..tx.command(QueueKind::TX, 0)
+    };
+    driver.send(m, command).expect("no queue");
+    let mut tx = TxQueue(tx);
+    let mut rx = driver.rx_queue(m, 0);
+    driver.open(m);
+    rx.post(m, 2);
+    for _ in 0..3 {
+        // To nowhere, and so that an interrupt has to wait.
+        tx.send(m, &frame::addressed(frame::udp4(b"x"), [2; 6], [4; 6]));
+        tx.reap(m);
+        // One has a buffer; its completion is not written yet. The others wait.
+        let _ = m.device.uplink_receive(&mut m.host, &frame::udp4(b"x"));
+    }
+    let fault = InjectFault {
+        kind: U16::new(FaultKind::DELAY_COMPLETION.0),
+        count: U32::new(1),
+        param: U32::new(10),
+        ..InjectFault::default()
+    };
+    driver.send(m, fault).expect("not armed");
+    driver.submit(
+        m,
+        &Submission::new(1, driver.id(), Echo { value: U64::new(9) }),
+    );
+    m.settle();
+    let _ = m.device.uplink_receive(&mut m.host, &frame::udp4(b"x"));
+    machine
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut bytes = Bytes::new(data);
+    let mut machine;
+    if data.starts_with(b"FERRITE\0") {
+        machine = ferrite_model_fuzz::machine();
+        if machine.device.load(data).is_err() {
+            return;
+        }
+    } else {
+        machine = busy();
+        let mut stream = machine.device.save();
+        for _ in 0..bytes.byte() % 8 {
+            let at = usize::from(bytes.half()) % stream.len();
+            stream[at] = bytes.byte();
+        }
+        if machine.device.load(&stream).is_err() {
+            return;
+        }
     }
     machine.host.scheduled = true;
     machine.run(RUNS);
@@ -28,7 +102,6 @@ fuzz_target!(|data: &[u8]| {
             machine.read_at(PciFn(function), offset);
         }
     }
-    let mut bytes = Bytes::new(data);
     for _ in 0..8 {
         disturb(&mut machine, &mut bytes);
         machine.run(RUNS);

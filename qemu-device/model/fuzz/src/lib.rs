@@ -63,7 +63,12 @@ impl<'a> Bytes<'a> {
 
 /// Returns a machine with faults and two VFs.
 pub fn machine() -> Machine {
-    let config = Config { faults: true, max_vfs: 4, num_queues: 4, ..Config::default() };
+    let config = Config {
+        faults: true,
+        max_vfs: 4,
+        num_queues: 4,
+        ..Config::default()
+    };
     let mut machine = Machine::with_memory(config, MEMORY);
     machine.set_vfs(2);
     machine
