@@ -73,6 +73,7 @@ void ferrite_helper_netif_tx_unlock_bh(struct netdev_queue *queue)
 void ferrite_helper_netif_tx_stop_queue(struct netdev_queue *queue)
 {
 	netif_tx_stop_queue(queue);
+	/* Pairs with the one in netdev_txq_completed_mb(). */
 	smp_mb__after_atomic();
 }
 
