@@ -133,10 +133,13 @@ impl AdminQueue {
         }
     }
 
-    /// Turns the queue off: commands under way are aborted.
-    pub(crate) fn disable(&mut self) {
+    /// Turns the queue off: commands under way are aborted. An error that a reset has to mend stays
+    /// visible.
+    pub(crate) fn disable(&mut self, well: bool) {
         self.running = None;
-        self.error = AdminError::NONE;
+        if well {
+            self.error = AdminError::NONE;
+        }
     }
 
     /// Returns when delayed completions are due.

@@ -23,7 +23,7 @@ const MAX_PACKETS: usize = 256;
 /// Bytes of packets that wait in one queue, at most.
 const MAX_BYTES: usize = 256 * 1024;
 /// Bytes of packets that wait in all queues, at most.
-const MAX_KEPT: usize = 64 * 1024 * 1024;
+const MAX_KEPT: usize = 16 * 1024 * 1024;
 /// Buffers that are kept for reuse.
 const MAX_FREE: usize = 512;
 
@@ -85,11 +85,13 @@ impl Backlog {
         Some(packet)
     }
 
-    /// Drops all packets.
-    pub(crate) fn clear(&mut self, pool: &mut Pool) {
+    /// Drops all packets. Returns how many there were.
+    pub(crate) fn clear(&mut self, pool: &mut Pool) -> u64 {
+        let count = self.packets.len() as u64;
         while let Some(packet) = self.pop() {
             pool.give_back(packet.bytes);
         }
+        count
     }
 }
 

@@ -396,15 +396,16 @@ impl Device {
 
     /// Raises an interrupt that had to wait.
     fn interrupt_is_due(&mut self, host: &mut dyn Host, slot: Slot, kind: Kind, index: u16) {
-        if !self.can_move_packets(slot) {
-            return;
-        }
+        let usable = self.can_move_packets(slot);
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return;
         };
-        let Some(queue) = function.queue_mut(kind, index).filter(|queue| queue.runs()) else {
+        let Some(queue) = function.queue_mut(kind, index) else {
             return;
         };
+        if !usable || !queue.runs() {
+            return queue.forget_interrupt();
+        }
         let mut bus = Bus {
             host,
             faults: &mut self.state.faults,

@@ -2,7 +2,10 @@
 
 //! A network function: the PF, a VF or an SF.
 
-use ferrite_abi::event::FunctionState;
+use ferrite_abi::event::{
+    FunctionState,
+    QueueSyndrome, //
+};
 
 use crate::backlog::Pool;
 use crate::mac::Mac;
@@ -55,22 +58,55 @@ impl Function {
 
     /// Returns to the state after activation, but for the counters.
     pub(crate) fn reset(&mut self, pool: &mut Pool) {
-        for queue in self.rx.iter_mut().filter_map(Option::take) {
-            discard(*queue, pool);
+        for index in 0..self.rx.len() {
+            // CAST: no more queues than a number of 16 bits was asked for.
+            self.destroy(Kind::Rx, index as u16, pool);
         }
         self.tx.fill_with(|| None);
         self.port.reset(self.provisioned_mac);
         self.state = FunctionState::ACTIVE;
     }
 
-    /// Destroys a queue. Returns it as far as both kinds are the same, or [`None`] if there is no
-    /// such queue.
+    /// Opens or closes the port. What waits for buffers while it closes is dropped.
+    pub(crate) fn set_open(&mut self, open: bool, pool: &mut Pool) {
+        self.port.open = open;
+        if !open {
+            for rx in self.rx.iter_mut().flatten() {
+                self.port.stats.rx_closed += rx.drop_waiting(pool);
+            }
+        }
+    }
+
+    /// Destroys a queue, and drops what waits in it. Returns it as far as both kinds are the same,
+    /// or [`None`] if there is no such queue.
     pub(crate) fn destroy(&mut self, kind: Kind, index: u16, pool: &mut Pool) -> Option<Queue> {
         let index = usize::from(index);
         match kind {
             Kind::Tx => self.tx.get_mut(index)?.take().map(|tx| tx.queue),
-            Kind::Rx => self.rx.get_mut(index)?.take().map(|rx| discard(*rx, pool)),
+            Kind::Rx => {
+                let mut rx = self.rx.get_mut(index)?.take()?;
+                self.port.stats.rx_no_buffer += rx.discard(pool);
+                Some(rx.queue)
+            }
         }
+    }
+
+    /// Stops a queue after an error, and drops what waits in it. Returns it as far as both kinds
+    /// are the same, or [`None`] if there is no such queue.
+    pub(crate) fn stop(
+        &mut self,
+        kind: Kind,
+        index: u16,
+        syndrome: QueueSyndrome,
+        pool: &mut Pool,
+    ) -> Option<&Queue> {
+        if kind == Kind::Rx {
+            let rx = self.rx.get_mut(usize::from(index))?.as_mut()?;
+            self.port.stats.rx_no_buffer += rx.discard(pool);
+        }
+        let queue = self.queue_mut(kind, index)?;
+        queue.syndrome = syndrome;
+        Some(queue)
     }
 
     /// Returns a queue.
@@ -116,10 +152,4 @@ impl Function {
         }
         self.port.check(places)
     }
-}
-
-/// Drops what waits in a queue that goes away.
-fn discard(mut rx: RxQueue, pool: &mut Pool) -> Queue {
-    rx.discard(pool);
-    rx.queue
 }

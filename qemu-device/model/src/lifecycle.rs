@@ -57,6 +57,16 @@ impl Device {
         }
     }
 
+    /// Opens or closes the port of a function.
+    pub(crate) fn set_open(&mut self, slot: Slot, open: bool) {
+        if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
+            function.set_open(open, &mut self.pool);
+        }
+        if open {
+            self.look_at_queues(slot);
+        }
+    }
+
     /// Changes what the switch knows of a function's port.
     pub(crate) fn change_port(&mut self, slot: Slot, change: impl FnOnce(&mut Port)) {
         let State {
@@ -102,17 +112,11 @@ impl Device {
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return;
         };
-        let Some(queue) = function.queue_mut(kind, index) else {
+        let Some(queue) = function.stop(kind, index, syndrome, &mut self.pool) else {
             return;
         };
-        queue.syndrome = syndrome;
         if let Some((due, timer)) = queue.pending_timer() {
             self.timers.remove(due, timer);
-        }
-        if kind == Kind::Rx {
-            if let Some(rx) = function.rx[usize::from(index)].as_deref_mut() {
-                rx.discard(&mut self.pool);
-            }
         }
         host.trace(&Trace::QueueStopped {
             function: slot.id().0,

@@ -352,6 +352,12 @@ impl Queue {
         self.signal(bus)
     }
 
+    /// Raises no interrupt for what is due, since none can be raised now. The next completion
+    /// decides anew.
+    pub(crate) fn forget_interrupt(&mut self) {
+        self.interrupt_due = None;
+    }
+
     /// Returns the timer of a moderated interrupt, if there is one.
     pub(crate) fn pending_timer(&self) -> Option<(u64, Timer)> {
         self.interrupt_due.map(|due| (due, self.timer()))

@@ -214,7 +214,7 @@ impl Device {
             return;
         }
         if enable == 0 {
-            pci.admin.disable();
+            pci.admin.disable(pci.syndrome == Syndrome::NONE);
         } else if pci.syndrome == Syndrome::NONE {
             pci.admin.enable();
             if pci.admin.error == AdminError::BAD_SETUP {

@@ -144,10 +144,16 @@ impl RxQueue {
         &self.waiting
     }
 
-    /// Drops the packets that wait.
-    pub(crate) fn discard(&mut self, pool: &mut Pool) {
-        self.waiting.clear(pool);
+    /// Drops the packets that wait. Returns how many there were.
+    pub(crate) fn drop_waiting(&mut self, pool: &mut Pool) -> u64 {
+        self.waiting.clear(pool)
+    }
+
+    /// Drops the packets that wait, and completions that were not written. Returns how many
+    /// packets waited.
+    pub(crate) fn discard(&mut self, pool: &mut Pool) -> u64 {
         self.done.clear();
+        self.waiting.clear(pool)
     }
 
     /// Puts a packet into buffers, or keeps it.

@@ -46,6 +46,9 @@ use crate::tso::Segments;
 const FETCH: usize = 64;
 /// Descriptors of one queue after which it is another queue's turn.
 const TURN: u32 = 128;
+/// Frames of one queue after which it is another queue's turn, however few descriptors they are
+/// segments of.
+const MAX_FRAMES: u32 = 1024;
 
 const _: () = assert!(FETCH > MAX_TX_SEGMENTS as usize);
 
@@ -82,6 +85,8 @@ pub(crate) struct Scratch {
     frame: Vec<u8>,
     /// A segment of it.
     segment: Vec<u8>,
+    /// Frames that were sent in this turn.
+    frames: u32,
 }
 
 impl Default for Scratch {
@@ -91,6 +96,7 @@ impl Default for Scratch {
             done: Vec::with_capacity(FETCH),
             frame: vec![0; VLAN_TAG + MAX_TX_PACKET as usize],
             segment: Vec::new(),
+            frames: 0,
         }
     }
 }
@@ -98,7 +104,7 @@ impl Default for Scratch {
 /// What a look at a queue came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Turn {
-    /// Descriptors that were done.
+    /// Descriptors that were done, or frames that were sent, whichever are more.
     pub(crate) done: u32,
     /// Whether there are more.
     pub(crate) more: bool,
@@ -142,7 +148,8 @@ impl Device {
             done: 0,
             more: true,
         };
-        while turn.done < TURN {
+        scratch.frames = 0;
+        while turn.done < TURN && scratch.frames < MAX_FRAMES {
             let mut bus = self.bus(host, pci);
             if bus.strikes(FaultKind::STOP_QUEUE).is_some() {
                 return Err(QueueSyndrome::INJECTED);
@@ -174,10 +181,12 @@ impl Device {
             }
             turn.done += used;
         }
+        turn.done = turn.done.max(scratch.frames);
         Ok(turn)
     }
 
-    /// Sends the packets that `descs` holds whole. Returns how many descriptors that were.
+    /// Sends the packets that `descs` holds whole, as far as the turn goes. Returns how many
+    /// descriptors that were.
     fn send_all(
         &mut self,
         host: &mut dyn Host,
@@ -187,7 +196,7 @@ impl Device {
     ) -> Result<u32, QueueSyndrome> {
         let mut rest = descs;
         let mut used = 0;
-        while !rest.is_empty() {
+        while !rest.is_empty() && scratch.frames < MAX_FRAMES {
             let is_end = |desc: &TxDesc| TxFlags(desc.flags.get()).contains(TxFlags::END);
             let end = rest.iter().position(is_end);
             let count = end.map_or(rest.len(), |last| last + 1);
@@ -275,6 +284,7 @@ impl Device {
             };
             while segments.next_into(&mut scratch.segment) {
                 self.send_frame(host, slot, &scratch.segment);
+                scratch.frames += 1;
             }
             return TxStatus::OK;
         }
@@ -285,6 +295,7 @@ impl Device {
             return TxStatus::BAD_DESCRIPTOR;
         }
         self.send_frame(host, slot, frame);
+        scratch.frames += 1;
         TxStatus::OK
     }
 

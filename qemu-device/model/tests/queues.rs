@@ -170,6 +170,52 @@ fn moderated_interrupt_that_nobody_waits_for_is_dropped() {
 }
 
 #[test]
+fn moderated_interrupt_is_not_stuck_after_bus_mastering_was_off() {
+    let mut machine = Machine::new(Config::default());
+    let mut driver = Driver::start(&mut machine, PciFn::PF);
+    let mut tx = Rings::unborn(PciFn::PF, &mut machine, QueueKind::TX, 0, 6);
+    let mut command = tx.command(QueueKind::TX, 0);
+    command.moderation_usecs = U16::new(100);
+    driver.send(&mut machine, command).unwrap();
+    driver.open(&mut machine);
+    let desc = TxQueue::place(&mut machine, &frame::udp4(b"x"));
+    for _ in 0..2 {
+        let _: Vec<ferrite_abi::desc::TxCompletion> = tx.reap(&mut machine);
+        tx.post(&mut machine, &[desc]);
+        machine.settle();
+    }
+    machine
+        .device
+        .set_bus_master(&mut machine.host, PciFn::PF, false);
+    machine.host.raised.clear();
+    machine.advance(1_000_000);
+    assert_eq!(machine.host.raised, []);
+    machine
+        .device
+        .set_bus_master(&mut machine.host, PciFn::PF, true);
+    tx.post(&mut machine, &[desc]);
+    machine.settle();
+    assert_eq!(machine.host.raised, [(PciFn::PF, 1)]);
+}
+
+#[test]
+fn packets_that_wait_while_the_port_closes_are_dropped() {
+    let mut net = net();
+    for _ in 0..3 {
+        net.machine.receive(&frame::udp4(b"x"));
+    }
+    let close = EnablePort {
+        enable: 0,
+        rsvd: [0; 3],
+    };
+    net.driver.send(&mut net.machine, close).unwrap();
+    net.driver.open(&mut net.machine);
+    net.rx.post(&mut net.machine, 8);
+    assert_eq!(net.rx.reap(&mut net.machine).len(), 0);
+    assert_eq!(net.stats().rx_closed.get(), 3);
+}
+
+#[test]
 fn budget_bounds_a_run() {
     let mut net = sender();
     let desc = TxQueue::place(&mut net.machine, &frame::udp4(b"x"));

@@ -257,6 +257,30 @@ fn checksum_is_inserted_as_a_driver_asks() {
 }
 
 #[test]
+fn segmentation_into_many_frames_leaves_others_their_turn() {
+    let mut net = sender();
+    // 64 packets of 4000 segments each, and one of another queue.
+    let bytes = frame::tcp4(&vec![1; 64_000]);
+    let mut desc = TxQueue::place(&mut net.machine, &bytes);
+    desc = with_flags(desc, TxFlags::TSO);
+    desc.mss = U16::new(16);
+    desc.header_len = U16::new(54);
+    desc.csum_start = U16::new(34);
+    desc.csum_offset = U16::new(16);
+    let mut other = net.driver.tx_queue(&mut net.machine, 1);
+    let small = TxQueue::place(&mut net.machine, &frame::udp4(b"x"));
+    net.tx.0.post(&mut net.machine, &[desc; 64]);
+    other.0.post(&mut net.machine, &[small]);
+    let Machine { device, host, .. } = &mut net.machine;
+    assert!(device.run(host, 10_000), "there is more");
+    let at = host.sent.iter().position(|sent| sent.len() == 43);
+    assert!(at.is_some_and(|at| at <= 2 * 4000), "{at:?}");
+    net.machine.settle();
+    assert_eq!(net.machine.host.sent.len(), 64 * 4000 + 1);
+    assert_eq!(net.tx.reap(&mut net.machine).last(), Some(&(64, 0)));
+}
+
+#[test]
 fn segmentation_makes_right_frames_with_and_without_tag() {
     for tagged in [false, true] {
         let mut net = sender();

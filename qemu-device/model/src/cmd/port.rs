@@ -64,10 +64,7 @@ impl Handler for EnablePort {
             1 => true,
             _ => return Err(Status::INVALID_FIELD),
         };
-        call.function()?.port.open = open;
-        if open {
-            call.device.look_at_queues(call.target);
-        }
+        call.device.set_open(call.target, open);
         Ok(())
     }
 }
