@@ -51,7 +51,7 @@ static void ferrite_regs_write(void *opaque, hwaddr offset, uint64_t value,
     }
 }
 
-/* The model knows which accesses are good. */
+/* The model knows which accesses are good: it is shown all as they are. */
 static const MemoryRegionOps ferrite_regs_ops = {
     .read = ferrite_regs_read,
     .write = ferrite_regs_write,
@@ -85,7 +85,7 @@ static void ferrite_doorbells_write(void *opaque, hwaddr offset,
     FerritePf *pf = function->pf;
 
     trace_ferrite_doorbell(ferrite_name(pf), function->number, offset);
-    if (ferrite_latch_ring(pf->latch, function->number, offset)) {
+    if (ferrite_latch_ring(pf->latch, function->number, offset, size)) {
         ferrite_schedule(pf);
     }
 }
@@ -95,12 +95,14 @@ static const MemoryRegionOps ferrite_doorbells_ops = {
     .write = ferrite_doorbells_write,
     .endianness = DEVICE_LITTLE_ENDIAN,
     .valid = {
-        .min_access_size = 4,
-        .max_access_size = 4,
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
     },
     .impl = {
-        .min_access_size = 4,
-        .max_access_size = 4,
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
     },
 };
 

@@ -90,7 +90,6 @@ static int ferrite_post_load(void *opaque, int version_id)
      * when it runs next, which is when the machine does.
      */
     pf->timer_due = true;
-    ferrite_schedule(pf);
     return 0;
 }
 

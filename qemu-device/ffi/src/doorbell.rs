@@ -42,8 +42,9 @@ pub unsafe extern "C" fn ferrite_latch_free(latch: *mut FerriteLatch) {
     }
 }
 
-/// Notes a write at `offset` in the doorbell BAR of a PCI function: 0 is the PF, `1 + i` is VF `i`.
-/// Returns whether the device has to be scheduled to run. Any thread may call this at any time.
+/// Notes a write of `size` bytes at `offset` in the doorbell BAR of a PCI function: 0 is the PF,
+/// `1 + i` is VF `i`. Returns whether the device has to be scheduled to run. Any thread may call
+/// this at any time.
 ///
 /// # Safety
 ///
@@ -53,11 +54,13 @@ pub unsafe extern "C" fn ferrite_latch_ring(
     latch: *const FerriteLatch,
     function: u16,
     offset: u64,
+    size: u8,
 ) -> bool {
     // SAFETY: by the caller's promise, `latch` came from `ferrite_device_latch` and was not freed;
     // `Latch` is `Sync`, so that shared references may be made on any thread.
     let latch = unsafe { &*latch };
-    latch.0.ring(PciFn(function), offset)
+    // A doorbell is 32 bits wide; a write of another width rings none.
+    size == 4 && latch.0.ring(PciFn(function), offset)
 }
 
 const _: () = {

@@ -238,10 +238,12 @@ def bad_properties_are_refused_with_a_reason():
 
 def refused_device_leaves_no_trace():
     machine = Machine(device=None)
-    for bad in ({"num_queues": 0}, {"vectors": 1}, {"addr": "11.0"}):
+    for bad, reason in (({"num_queues": 0}, "num_queues"), ({"vectors": 1}, "vectors"),
+                        ({"addr": "11.0"}, "VF addr overflows")):
         try:
             machine.qmp("device_add", driver="ferrite", id="dpu", bus="rp0", **bad)
-        except QemuError:
+        except QemuError as error:
+            true(reason in str(error), f"{reason!r} in {error}")
             continue
         raise AssertionError(f"{bad} was not refused")
     port = pci.root_port(machine)

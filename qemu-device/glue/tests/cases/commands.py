@@ -172,6 +172,19 @@ def ring_in_the_device_itself_stops_the_admin_queue():
         pf.machine.kill()
 
 
+def queue_state_in_the_device_itself_is_refused():
+    # It is accessed as words, by another way than the rest.
+    pf = ferrite.start(Machine())
+    pf.start_admin()
+    ring, cq = pf.alloc(4096), pf.alloc(4096)
+    for state in (pf.bars[0] + 0x1000, pf.bars[2], pf.config, 0x40000000):
+        pf.post(ferrite.CREATE_QUEUE, struct.pack("<QQQHHHHB", ring, cq, state, ferrite.TX, 0, 1, 0, 4))
+        pf.ring_admin()
+        status = pf.machine.until(pf.completion, "completion")[2]
+        equal(status, 8, f"status of a queue with its state at {state:#x}, DMA_FAULT")
+    pf.echo(1)
+
+
 def flr_stops_the_admin_queue():
     pf = ferrite.start(Machine())
     pf.start_admin()

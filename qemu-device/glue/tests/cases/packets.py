@@ -94,6 +94,24 @@ def congested_uplink_drops_what_its_queue_cannot_hold():
     equal(cable.end.recv(65536), _frame(60, fill=1), "packet after the congestion")
 
 
+def doorbell_of_another_width_rings_nothing():
+    cable, pf = _with_queues()
+    queue = pf.queues[ferrite.TX, 0]
+    frame = _frame(60)
+    buffer = pf.alloc(len(frame))
+    pf.machine.store(buffer, frame)
+    pf.machine.store(queue["ring"], struct.pack("<QIHHHHHHII", buffer, len(frame), 1, 0, 0, 0, 0, 0, 0, 0))
+    pf.machine.store(queue["state"], struct.pack("<I", 1))
+    for offset, size in ((0, 1), (0, 2), (0, 8), (2, 4)):
+        pf.machine.write(pf.bars[2] + offset, size, 1)
+        equal(pf.machine.read(pf.bars[2] + offset, size), 0, "what a doorbell reads as")
+    pf.machine.settle()
+    equal(pf.completed(ferrite.TX), 0, "completions")
+    pf.machine.write(pf.bars[2], 4, 1)
+    pf.machine.settle()
+    equal((pf.completed(ferrite.TX), cable.end.recv(65536)), (1, frame), "completions, and the packet")
+
+
 def packets_from_the_uplink_are_received():
     cable, pf = _with_queues()
     buffers = [pf.give_buffer(2048) for _ in range(3)]

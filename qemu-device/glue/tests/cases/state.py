@@ -96,6 +96,18 @@ def data_path_goes_on_after_migration():
     exchange(2)
 
 
+def cable_is_that_of_the_destination():
+    options = {"device": "ferrite,bus=rp0,id=dpu,mac=52:54:00:fe:00:01,netdev=a"}
+    pf = ferrite.start(Machine("-netdev", "hubport,id=a,hubid=0", **options))
+    pf.start_admin()
+    equal(pf.command(ferrite.QUERY_LINK)[4], 1, "state of the link")
+    path = pf.machine.directory / "state"
+    source = pf.machine
+    source.save(path)
+    pf.machine = Machine.restored(path)
+    equal(pf.command(ferrite.QUERY_LINK)[4], 0, "state of the link without a cable")
+
+
 def snapshot_brings_back_what_was():
     functions = _in_use()
     machine = functions[0].machine

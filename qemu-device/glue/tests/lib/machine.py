@@ -56,7 +56,9 @@ class Machine:
             command += ["-incoming", incoming]
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                                            pass_fds=keep, preexec_fn=self._die_with_us)
+                                            pass_fds=keep, preexec_fn=self._die_with_us,
+                                            # What was freed is no longer what it was.
+                                            env={**os.environ, "MALLOC_PERTURB_": "165"})
         Machine._alive.append(self)
         self._events = []
         self._qtest = self._accept(listeners[0])
@@ -158,7 +160,10 @@ class Machine:
     def qmp(self, command, **arguments):
         """Executes a QMP command; returns what it returns."""
         request = {"execute": command}
-        if arguments:
+        if arguments and command == "device_add":
+            # The names of properties are the device's own.
+            request["arguments"] = arguments
+        elif arguments:
             request["arguments"] = {name.replace("_", "-"): value for name, value in arguments.items()}
         self._qmp.write(json.dumps(request).encode() + b"\n")
         self._qmp.flush()
