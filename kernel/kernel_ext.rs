@@ -21,6 +21,8 @@ pub mod netdev;
 mod netdev_ops;
 mod netdev_queue;
 mod netdev_rtnl;
+#[cfg(CONFIG_KUNIT = "y")]
+mod netdev_tests;
 mod netdev_types;
 pub mod page_pool;
 pub mod pci;

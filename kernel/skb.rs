@@ -147,6 +147,35 @@ impl SkBuff {
     }
 }
 
+#[cfg(CONFIG_KUNIT = "y")]
+impl SkBuff {
+    /// Makes a packet of `len` zeros.
+    pub(crate) fn for_test(len: u32) -> kernel::error::Result<Self> {
+        // SAFETY: the packet is new, and has room for as many bytes, all of which are written.
+        unsafe {
+            let skb = bindings::__netdev_alloc_skb(
+                core::ptr::null_mut(),
+                len,
+                kernel::bindings::GFP_KERNEL,
+            );
+            let skb = NonNull::new(skb).ok_or(kernel::error::code::ENOMEM)?;
+            bindings::skb_put(skb.as_ptr(), len)
+                .cast::<u8>()
+                .write_bytes(0, len as usize);
+            Ok(Self::from_raw(skb))
+        }
+    }
+
+    /// Returns whether its Ether type is this.
+    pub(crate) fn is_of(&self, ether_type: [u8; 2]) -> bool {
+        // SAFETY: the packet is valid and starts with an Ethernet header in its linear part.
+        unsafe {
+            let data = (*self.as_ptr()).data;
+            data.add(12).cast::<[u8; 2]>().read() == ether_type
+        }
+    }
+}
+
 impl Drop for SkBuff {
     fn drop(&mut self) {
         // SAFETY: the pointer is valid by the type's invariants, and its reference given away.
