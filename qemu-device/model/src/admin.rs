@@ -218,8 +218,9 @@ impl Running {
     }
 
     /// Returns whether there is anything to read or to write now.
-    fn has_work(&self) -> bool {
-        self.runnable() > 0 || !self.waiting.is_empty()
+    fn has_work(&self, now: u64) -> bool {
+        let due = self.delayed.iter().any(|(due, _)| *due <= now);
+        self.runnable() > 0 || !self.waiting.is_empty() || due
     }
 
     /// Lets completions wait for a slot whose time has come.
@@ -249,11 +250,11 @@ impl Device {
     /// Carries out the commands of all PCI functions, as far as their turn goes. Returns whether
     /// there are more.
     pub(crate) fn run_admin(&mut self, host: &mut dyn Host) -> bool {
-        let mut more = false;
+        let (mut more, now) = (false, self.now);
         for function in self.pci_functions() {
             if self
                 .admin(function)
-                .is_some_and(|running| running.has_work())
+                .is_some_and(|running| running.has_work(now))
             {
                 more |= self.run_admin_queue(host, function);
             }

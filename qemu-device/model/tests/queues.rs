@@ -148,6 +148,41 @@ fn doorbells_of_what_does_not_exist_do_nothing() {
     assert_eq!(net.machine.host.dma_accesses, before);
 }
 #[test]
+fn tail_that_moves_while_the_device_goes_to_sleep_is_seen() {
+    // No doorbell: the driver read `doorbell_event` before the device stored it.
+    let mut net = sender();
+    let desc = TxQueue::place(&mut net.machine, &frame::udp4(b"x"));
+    let state = net.tx.0.state;
+    let event = state + offset_of!(QueueState, doorbell_event) as u64;
+    net.tx.0.post(&mut net.machine, &[desc, desc]);
+    net.machine.host.write32(state, 1);
+    net.machine.host.race(event, state, 2);
+    net.machine.settle();
+    assert_eq!(net.machine.host.sent.len(), 2);
+
+    // The same for buffers.
+    let mut net = common::net();
+    let state = net.rx.rings.state;
+    let event = state + offset_of!(QueueState, doorbell_event) as u64;
+    net.rx.post(&mut net.machine, 4);
+    net.machine.host.write32(state, 0);
+    net.machine.host.race(event, state, 4);
+    net.machine.receive(&frame::udp4(b"x"));
+    assert_eq!(net.rx.reap(&mut net.machine).len(), 1);
+}
+
+#[test]
+fn rx_tail_that_moves_back_stops_the_queue() {
+    let mut net = net();
+    let state = net.rx.rings.state;
+    let event = state + offset_of!(QueueState, doorbell_event) as u64;
+    net.rx.post_sized(&mut net.machine, 2, 60);
+    net.machine.host.race(event, state, 1);
+    net.machine.receive(&frame::udp4(&[0; 200]));
+    assert_eq!(net.syndrome(QueueKind::RX), QueueSyndrome::BAD_TAIL);
+}
+
+#[test]
 fn moderated_interrupt_that_nobody_waits_for_is_dropped() {
     let mut machine = Machine::new(Config::default());
     let mut driver = Driver::start(&mut machine, PciFn::PF);

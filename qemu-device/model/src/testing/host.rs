@@ -22,6 +22,9 @@ pub struct FakeHost {
     free: u64,
     /// Addresses that nobody, or one PCI function, cannot access.
     faults: Vec<(Option<PciFn>, Range<u64>)>,
+    /// Words that the driver writes at the moment at which the device stores one: where the device
+    /// stores, where the driver writes, what.
+    races: Vec<(u64, u64, u32)>,
     /// Interrupts that were raised, in order.
     pub raised: Vec<(PciFn, u16)>,
     /// Frames that left through the uplink, in order.
@@ -47,6 +50,7 @@ impl FakeHost {
             memory: vec![0; size],
             free: BASE,
             faults: Vec::new(),
+            races: Vec::new(),
             raised: Vec::new(),
             sent: Vec::new(),
             traces: Vec::new(),
@@ -78,6 +82,12 @@ impl FakeHost {
     /// Takes all of [`Self::break_range`] back.
     pub fn mend(&mut self) {
         self.faults.clear();
+    }
+
+    /// Lets the driver write `value` to `addr` right after the device next stores a word to
+    /// `store`: so close that neither knows of the other's.
+    pub fn race(&mut self, store: u64, addr: u64, value: u32) {
+        self.races.push((store, addr, value));
     }
 
     /// Reads memory as the driver.
@@ -165,7 +175,12 @@ impl Host for FakeHost {
     }
 
     fn dma_store32(&mut self, function: PciFn, addr: u64, value: u32) -> Result<(), DmaFault> {
-        self.dma_write(function, addr, &value.to_le_bytes())
+        self.dma_write(function, addr, &value.to_le_bytes())?;
+        if let Some(at) = self.races.iter().position(|race| race.0 == addr) {
+            let (_, addr, value) = self.races.remove(at);
+            self.write32(addr, value);
+        }
+        Ok(())
     }
 
     fn raise(&mut self, function: PciFn, vector: u16) {
