@@ -118,7 +118,7 @@ impl Saved for RxQueue {
 enum Outcome {
     /// It is in buffers.
     Filled,
-    /// It waits for buffers, or was put in by an earlier call that counts it.
+    /// It waits for buffers.
     Waits,
     /// There is no buffer for it and no room to wait.
     NoBuffer,

@@ -142,6 +142,23 @@ fn completion_comes_twice() {
 }
 
 #[test]
+fn doubled_completions_do_not_overrun_the_ring() {
+    let (mut machine, mut driver) = start("duplicate-completion:count=0");
+    for tag in 0..40 {
+        let submission = ferrite_abi::admin::Submission::new(tag, driver.id(), echo(0));
+        driver.submit(&mut machine, &submission);
+    }
+    machine.settle();
+    for tag in 0..40 {
+        for _ in 0..2 {
+            assert_eq!(driver.poll(&mut machine).unwrap().tag.get(), tag);
+            machine.settle();
+        }
+    }
+    assert!(driver.poll(&mut machine).is_none());
+}
+
+#[test]
 fn completion_carries_what_is_wrong() {
     let (mut machine, mut driver) = start("");
     arm(&mut machine, &mut driver, FaultKind::WRONG_TAG, 0x1_2345);
