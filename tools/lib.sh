@@ -29,16 +29,13 @@ mkdir -p "$ferrite_cache"/{download,toolbox,src,kernel,modules,qemu,qemu-build,c
 ferrite_tree_state=$ferrite_cache/tree/$(printf %s "$ferrite_tree" | sha256sum | cut -c1-12)
 mkdir -p "$ferrite_tree_state"/{target,modules}
 
-# Runs a command as root: what needs it is mounting the toolbox and making it.
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        die "'$1' needs root: install sudo, or run as root"
-    fi
-}
+# What makes a command run as root: mounting the toolbox needs that, and making it.
+root_prefix=()
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "the toolbox is mounted by root: install sudo, or run as root"
+    root_prefix=(sudo)
+fi
+as_root() { "${root_prefix[@]}" "$@"; }
 
 # lock NAME: holds the named lock until this process and its children are gone. Taking it twice is fine.
 declare -gA held_locks=()
