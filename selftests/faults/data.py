@@ -5,7 +5,7 @@
 The driver trusts none of them with memory: it says what it saw, and unbinds. A fresh driver passes packets again.
 """
 
-from ferrite import Pair, cmd, defer, ksft_eq, ksft_variants, log, need_dpus, run
+from ferrite import KsftNamedVariant, Pair, cmd, defer, ksft_eq, ksft_variants, log, need_dpus, run
 
 # Name, order, and whether a driver can know that it was lied to.
 LIES = [
@@ -28,8 +28,8 @@ def fresh_pair():
     return left, Pair(left.wait_netdev(), right.wait_netdev())
 
 
-@ksft_variants(LIES)
-def a_lie_is_survived(_name, order, knowable):
+@ksft_variants([KsftNamedVariant(name, order, knowable) for name, order, knowable in LIES])
+def a_lie_is_survived(order, knowable):
     left, made = fresh_pair()
     defer(left.restore)
     # What the driver says depends on the lie, and on when it is told.
@@ -47,8 +47,8 @@ def a_lie_is_survived(_name, order, knowable):
     again.left.ping(again.right.ipv4)
 
 
-@ksft_variants(LIES)
-def a_lie_under_load_is_survived(_name, order, _knowable):
+@ksft_variants([KsftNamedVariant(name, order) for name, order, _knowable in LIES])
+def a_lie_under_load_is_survived(order):
     left, made = fresh_pair()
     defer(left.restore)
     log.allow(r"ferrite_(net|core) ")

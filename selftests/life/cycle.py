@@ -3,7 +3,7 @@
 """Drivers come and go: unbound, bound, unloaded, loaded, in peace and under traffic."""
 
 from ferrite import (MODULES, Pair, cmd, defer, dpus, ksft_eq, ksft_in, ksft_ne, ksft_true, load, loaded, need_dpus,
-                     run, unload, wait_for)
+                     put, run, unload, wait_for)
 
 
 def whole():
@@ -68,9 +68,9 @@ def the_client_driver_can_be_unbound_alone():
     device = next(path for path in pci.auxiliary if path.name.startswith("ferrite_core.eth."))
     driver = (device / "driver").resolve()
     for _ in range(5):
-        (driver / "unbind").write_text(device.name, encoding="ascii")
+        put(driver / "unbind", device.name)
         ksft_eq(pci.netdev, None)
-        (driver / "bind").write_text(device.name, encoding="ascii")
+        put(driver / "bind", device.name)
         pci.wait_netdev()
 
 
@@ -121,8 +121,7 @@ def a_device_can_be_removed_and_found_again():
     pci = need_dpus(2)[1]
     pci.write("remove", 1)
     ksft_true(not pci.path.exists())
-    with open("/sys/bus/pci/rescan", "w", encoding="ascii") as file:
-        file.write("1")
+    put("/sys/bus/pci/rescan", 1)
     wait_for(pci.path.exists, f"{pci} to be found again")
     wait_for(lambda: pci.driver == "ferrite_core", f"{pci} to be driven again")
     pci.wait_netdev()
@@ -136,8 +135,7 @@ def a_device_can_be_removed_under_traffic():
         pci.write("remove", 1)
     for side in (made.left, made.right):
         side.leave()
-    with open("/sys/bus/pci/rescan", "w", encoding="ascii") as file:
-        file.write("1")
+    put("/sys/bus/pci/rescan", 1)
     wait_for(lambda: pci.driver == "ferrite_core", f"{pci} to be driven again")
     ksft_ne(pci.wait_netdev(), None)
     ping_again()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Function level resets through sysfs, with the driver bound and without."""
 
-from ferrite import Pair, cmd, defer, ip, ksft_eq, need_dpus, run, wait_for
+from ferrite import Pair, defer, ip, ksft_eq, need_dpus, run, wait_for
 
 
 def pair():
@@ -52,7 +52,7 @@ def settings_hold_through_it():
     pci = need_dpus(1)[0]
     made = pair()
     old = made.left.link()["address"]
-    defer(cmd, f"ip link set {made.left.netdev} address {old} mtu 1500")
+    defer(lambda: ip(f"link set {pci.netdev} address {old} mtu 1500"))
     defer(made.left.leave)
     ip(f"link set {made.left.netdev} address 02:00:00:00:00:99 mtu 4000", ns=made.left.ns)
     pci.reset("flr")

@@ -6,9 +6,15 @@ from ferrite import (DEVICE_VF, VENDOR, Pair, cmd, defer, ksft_eq, ksft_ge, ksft
                      run, wait_for)
 
 
+def remove_vfs(pci):
+    """Removes the VFs, unless they went with the driver of their PF."""
+    if pci.driver:
+        pci.write("sriov_numvfs", 0)
+
+
 def make_vfs(pci, count):
     """Makes VFs for the length of the test and waits for their network devices."""
-    defer(pci.write, "sriov_numvfs", 0)
+    defer(remove_vfs, pci)
     pci.write("sriov_numvfs", count)
     for vf in pci.vfs:
         vf.wait_netdev()

@@ -7,9 +7,9 @@ it does with `defer()`, and waits for what it can see instead of for time to pas
 
 from net.lib.py import (KsftFailEx, KsftSkipEx, bkg, cmd, defer, ethtool, ip, ksft_eq, ksft_ge, ksft_gt, ksft_in,
                         ksft_lt, ksft_ne, ksft_not_in, ksft_pr, ksft_true, ksft_variants, rand_port,
-                        wait_port_listen)
+                        wait_port_listen, KsftNamedVariant)
 
-from .dpu import AUXILIARY, DEVICE_PF, DEVICE_VF, VENDOR, Pci, dpus, need_dpus
+from .dpu import AUXILIARY, DEVICE_PF, DEVICE_VF, DRIVER, VENDOR, Pci, dpus, need_dpus, put
 from .harness import log, run
 from .modules import MODULES, load, loaded, unload
 from .net import Pair, Side, stats
@@ -17,6 +17,6 @@ from .wait import wait_for
 
 __all__ = ["KsftFailEx", "KsftSkipEx", "bkg", "cmd", "defer", "ethtool", "ip", "ksft_eq", "ksft_ge", "ksft_gt",
            "ksft_in", "ksft_lt", "ksft_ne", "ksft_not_in", "ksft_pr", "ksft_true", "ksft_variants", "rand_port",
-           "wait_port_listen",
-           "AUXILIARY", "DEVICE_PF", "DEVICE_VF", "VENDOR", "Pci", "dpus", "need_dpus", "log", "run", "MODULES",
+           "wait_port_listen", "KsftNamedVariant",
+           "AUXILIARY", "DEVICE_PF", "DEVICE_VF", "DRIVER", "VENDOR", "Pci", "dpus", "need_dpus", "put", "log", "run", "MODULES",
            "load", "loaded", "unload", "Pair", "Side", "stats", "wait_for"]

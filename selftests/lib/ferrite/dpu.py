@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The DPUs of this guest, as sysfs and debugfs show them."""
 
+import os
 from pathlib import Path
 
 from net.lib.py import KsftSkipEx, defer
@@ -13,6 +14,15 @@ DEVICE_VF = 0x10F1
 AUXILIARY = Path("/sys/bus/auxiliary/devices")
 DRIVER = Path("/sys/bus/pci/drivers/ferrite_core")
 DEBUGFS = Path("/sys/kernel/debug")
+
+
+def put(path, text):
+    """Writes to a file of the kernel, once: Python's own files write again when the first write failed."""
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.write(file, str(text).encode())
+    finally:
+        os.close(file)
 
 
 class Pci:
@@ -35,7 +45,7 @@ class Pci:
 
     def write(self, attribute, text):
         """Writes a sysfs attribute."""
-        (self.path / attribute).write_text(str(text), encoding="ascii")
+        put(self.path / attribute, text)
 
     @property
     def driver(self):
@@ -60,11 +70,11 @@ class Pci:
 
     def unbind(self):
         """Takes the driver away; returns when it is gone."""
-        (DRIVER / "unbind").write_text(self.address, encoding="ascii")
+        put(DRIVER / "unbind", self.address)
 
     def bind(self):
         """Gives the driver the function and waits for its network device, whose name it returns."""
-        (DRIVER / "bind").write_text(self.address, encoding="ascii")
+        put(DRIVER / "bind", self.address)
         return self.wait_netdev()
 
     def reset(self, method):
@@ -103,7 +113,7 @@ class Pci:
 
     def set_admin_timeout(self, milliseconds):
         """Sets how long the driver waits for an answer, until it is bound anew."""
-        (self.debugfs / "admin_timeout_ms").write_text(f"{milliseconds}\n", encoding="ascii")
+        put(self.debugfs / "admin_timeout_ms", f"{milliseconds}\n")
 
     def fault(self, order):
         """Arms a fault, `lose_completion opcode=0x202 count=1`; the end of the test disarms all."""
@@ -111,12 +121,12 @@ class Pci:
         if not file.exists():
             raise KsftSkipEx("the device has no faults to inject (DPU_OPTS=faults=on)")
         defer(self.clear_faults)
-        file.write_text(order + "\n", encoding="ascii")
+        put(file, order + "\n")
 
     def clear_faults(self):
         """Disarms all faults, as far as there is somebody to tell it to the device."""
         try:
-            (self.debugfs / "fault").write_text("clear\n", encoding="ascii")
+            put(self.debugfs / "fault", "clear\n")
         except OSError:
             # Nobody drives the device, or it hung or vanished: restore() resets it.
             pass

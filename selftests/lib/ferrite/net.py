@@ -57,9 +57,9 @@ class Side:
         """Waits until the device has a carrier."""
         wait_for(lambda: self.link()["operstate"] == "UP", f"{self.netdev} to be up")
 
-    def ethtool(self, arguments, **kwargs):
+    def ethtool(self, arguments, fail=True):
         """Runs ethtool in the namespace."""
-        return ethtool(arguments, ns=self.ns, **kwargs)
+        return cmd(f"ethtool {arguments}", ns=self.ns, fail=fail)
 
     def stats(self):
         """Returns the counters of `ethtool -S`."""
