@@ -66,6 +66,7 @@ use crate::{
         },
         failure::{
             Failure,
+            FailureKind,
             Loss, //
         },
         port::AdminRings,
@@ -321,8 +322,13 @@ impl AdminQueue {
     fn report(&self, locked: &mut Locked) {
         let failures = locked.engine.failures();
         for (number, failure) in failures.since(locked.logged) {
-            if number < LOGGED || number.is_power_of_two() {
-                dev_warn!(self.device, "admin command {failure}\n");
+            if number >= LOGGED && !number.is_power_of_two() {
+                continue;
+            }
+            match failure.kind {
+                // An answer like others: whoever sent the command knows what it means.
+                FailureKind::Refused(_) => dev_info!(self.device, "admin command {failure}\n"),
+                _ => dev_warn!(self.device, "admin command {failure}\n"),
             }
         }
         locked.logged = failures.total();

@@ -33,7 +33,11 @@ use kernel::{
 };
 use kernel_ext::{
     devlink,
-    pci as pci_ext, //
+    pci::{
+        self as pci_ext,
+        ChannelState,
+        Recovery, //
+    },
 };
 
 use crate::{
@@ -149,7 +153,7 @@ impl<'bound> Data<'bound> {
         let admin = Running::new(device, bar.clone())?;
         let queue = &admin.0;
         let function = Function::query(device, &bar, queue, &basics)?;
-        let vectors = irq::alloc(pdev, basics.vectors)?;
+        let vectors = irq::alloc(pdev, basics.vectors, function.max_queues())?;
         let devlink = Devlink::new(pdev, queue.clone(), function.id)?;
         let owner = function.owner(pdev, vectors.clone(), devlink.port(), queue.clone())?;
         let events = EventQueue::new(device, bar, owner.clone())?;
@@ -197,6 +201,14 @@ impl Data<'_> {
         });
         Ok(())
     }
+
+    /// As [`Data::after_reset`]; a device that cannot be taken back is given up.
+    fn take_back(&self, pdev: &pci::Device<Core<'_>>) -> Result<(), Loss> {
+        self.after_reset().inspect_err(|loss| {
+            dev_err!(pdev, "the device is of no use after its reset\n");
+            self.admin.0.lose(*loss);
+        })
+    }
 }
 
 impl pci::Driver for Driver {
@@ -239,9 +251,37 @@ impl pci_ext::Driver for Driver {
         pdev: &'bound pci::Device<Core<'_>>,
         data: Pin<&'bound Self::Data<'bound>>,
     ) {
-        if let Err(loss) = data.after_reset() {
-            dev_err!(pdev, "the device is of no use after its reset\n");
-            data.admin.0.lose(loss);
+        let _ = data.take_back(pdev);
+    }
+
+    fn error_detected<'bound>(
+        _pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+        state: ChannelState,
+    ) -> Recovery {
+        match state {
+            // One transaction failed, and the device is as it was: what it had to do with finds out.
+            ChannelState::Normal => Recovery::Recovered,
+            ChannelState::Frozen => {
+                data.before_reset();
+                Recovery::NeedReset
+            }
+            ChannelState::PermanentFailure => {
+                data.admin.0.lose(Loss::Vanished);
+                Recovery::Disconnect
+            }
+        }
+    }
+
+    fn slot_reset<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) -> Recovery {
+        // Another function may have asked for the reset, which nobody told us of.
+        data.before_reset();
+        match data.take_back(pdev) {
+            Ok(()) => Recovery::Recovered,
+            Err(_) => Recovery::Disconnect,
         }
     }
 

@@ -91,6 +91,12 @@ impl Function {
         })
     }
 
+    /// Returns the largest number of queue pairs, [`MAX_QUEUES`](ferrite_abi::ids::MAX_QUEUES) at
+    /// most.
+    pub(crate) fn max_queues(&self) -> u16 {
+        self.answer.max_queues.get()
+    }
+
     /// Makes the function that clients are handed.
     pub(crate) fn owner(
         &self,
@@ -109,7 +115,7 @@ impl Function {
             mac: self.answer.mac,
             mtu: self.answer.mtu.get(),
             max_mtu: self.answer.max_mtu.get(),
-            max_queues: self.answer.max_queues.get(),
+            max_queues: self.max_queues(),
             rss_table: self.answer.rss_table.get(),
             max_depth: self.max_depth,
             vectors: irq::OWN + 1..vectors.count(),

@@ -2,7 +2,6 @@
 
 //! The function's own interrupt: admin answers and events. All other vectors belong to clients.
 
-use ferrite_abi::ids::MAX_VECTORS;
 use kernel::{
     device::{
         Bound,
@@ -29,9 +28,10 @@ use crate::{
 /// Vector of admin answers and events.
 pub(crate) const OWN: u16 = 0;
 
-/// Allocates vectors: as many as the device has and the system gives, the own one at least.
-pub(crate) fn alloc(pdev: &pci::Device<Bound>, limit: u16) -> Result<Arc<Vectors>> {
-    Vectors::alloc(pdev, OWN + 1, limit.min(MAX_VECTORS))
+/// Allocates vectors: the own one, and one for each of `queues` as far as the device has them and the
+/// system gives them. A machine has no more than some 200 for each CPU.
+pub(crate) fn alloc(pdev: &pci::Device<Bound>, limit: u16, queues: u16) -> Result<Arc<Vectors>> {
+    Vectors::alloc(pdev, OWN + 1, limit.min(OWN + 1 + queues))
         .inspect_err(|_| dev_err!(pdev, "no interrupt vector to be had\n"))
 }
 
