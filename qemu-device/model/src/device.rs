@@ -371,7 +371,7 @@ impl Device {
 
     /// Looks at the queues that have work, slot by slot, until the budget is spent.
     fn run_queues(&mut self, host: &mut dyn Host, budget: u32) {
-        let mut spent = 0;
+        let mut spent = 0u32;
         while spent < budget {
             let Some((slot, tx, rx)) = self.work.take() else {
                 break;
@@ -381,12 +381,12 @@ impl Device {
                 continue;
             }
             for index in bits(rx) {
-                spent += 1;
+                spent = spent.saturating_add(1);
                 self.poll_rx(host, slot, index);
             }
             for index in bits(tx) {
                 let turn = self.poll_tx(host, slot, index);
-                spent += 1 + turn.done;
+                spent = spent.saturating_add(1 + turn.done);
                 if turn.more {
                     self.work.add(slot, 1 << index, 0);
                 }

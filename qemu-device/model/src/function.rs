@@ -145,6 +145,7 @@ impl Function {
         let tx = self.tx.iter().enumerate();
         for (index, queue) in tx.filter_map(|(index, tx)| Some((index, tx.as_ref()?))) {
             queue.queue.check(slot, Kind::Tx, index, vectors)?;
+            queue.check()?;
         }
         let rx = self.rx.iter().enumerate();
         for (index, queue) in rx.filter_map(|(index, rx)| Some((index, rx.as_ref()?))) {

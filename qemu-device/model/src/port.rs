@@ -117,6 +117,10 @@ impl Port {
         if !(MIN_MTU..=MAX_MTU).contains(&self.mtu) {
             return Err(LoadError::Invalid("MTU"));
         }
+        // So far below the end that nothing can count beyond it.
+        if self.stats.values().any(|value| value > u64::MAX / 2) {
+            return Err(LoadError::Invalid("counter"));
+        }
         if self.filter.len() > MAX_RX_FILTER {
             return Err(LoadError::Invalid("number of addresses"));
         }

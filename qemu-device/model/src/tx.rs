@@ -37,7 +37,10 @@ use crate::queue::{
     Queue, //
 };
 use crate::rx::Arrival;
-use crate::save::saved;
+use crate::save::{
+    saved,
+    LoadError, //
+};
 use crate::slot::Slot;
 use crate::switch::Vport;
 use crate::tso::Segments;
@@ -73,6 +76,15 @@ impl TxQueue {
     /// Makes a queue.
     pub(crate) fn new(queue: Queue) -> Self {
         Self { queue, skipped: 0 }
+    }
+
+    /// Checks a queue that was loaded, beyond what both kinds have in common.
+    pub(crate) fn check(&self) -> Result<(), LoadError> {
+        if self.skipped <= self.queue.depth.entries() {
+            Ok(())
+        } else {
+            Err(LoadError::Invalid("number of descriptors"))
+        }
     }
 }
 

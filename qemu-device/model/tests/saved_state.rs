@@ -288,6 +288,23 @@ fn bad_streams_are_refused_with_a_reason() {
     assert_eq!(device.load(&good), Ok(()));
 }
 
+#[test]
+fn counter_that_would_overflow_is_refused() {
+    let (mut machine, mut driver, mut tx, _rx) = busy();
+    let m = &mut machine;
+    // Where a counter is in the stream: the one that differs after one more packet was sent.
+    let before = m.device.save();
+    tx.send(m, &frame::addressed(frame::udp4(b"x"), [2; 6], [4; 6]));
+    let stats = driver.fetch(m, QueryStats {}).unwrap().1;
+    let mut bytes = m.device.save();
+    let sent = stats.tx_packets.get().to_le_bytes();
+    let at = (0..bytes.len().min(before.len()) - 8)
+        .find(|at| bytes[*at..*at + 8] == sent && before[*at] == sent[0] - 1)
+        .expect("no such counter");
+    bytes[at..at + 8].fill(0xff);
+    assert_eq!(m.device.load(&bytes), Err(LoadError::Invalid("counter")));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
