@@ -11,32 +11,20 @@ use ferrite_abi::event::{
 use ferrite_abi::wire::U16;
 
 use crate::device::Device;
-use crate::function::Function;
 use crate::host::{
     Host,
     PciFn,
     Trace, //
 };
 use crate::port::Port;
-use crate::queue::{
-    Kind,
-    Queue, //
-};
+use crate::queue::Kind;
 use crate::slot::Slot;
 use crate::state::State;
 
 impl Device {
     /// Destroys all queues of a function and resets its port.
     pub(crate) fn clear_function(&mut self, slot: Slot) {
-        let timers: Vec<_> = self
-            .function(slot)
-            .into_iter()
-            .flat_map(Function::queues)
-            .filter_map(Queue::pending_timer)
-            .collect();
-        for (due, timer) in timers {
-            self.timers.remove(due, timer);
-        }
+        self.timers.cancel(|timer| timer.owner() == Some(slot));
         self.work.remove(slot);
         self.pending.remove(slot);
         self.unplug(slot);

@@ -17,6 +17,16 @@ pub(crate) enum Timer {
     Interrupt(Slot, Kind, u16),
 }
 
+impl Timer {
+    /// Returns the slot of the function whose timer this is.
+    pub(crate) fn owner(&self) -> Option<Slot> {
+        match *self {
+            Self::Admin(function) => Slot::of_pci(function),
+            Self::Interrupt(slot, ..) => Some(slot),
+        }
+    }
+}
+
 /// All that becomes due. There is at most one entry a queue and moment.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(BTreeSet<(u64, Timer)>);
@@ -44,6 +54,11 @@ impl Timers {
     /// Returns when the next entry is due.
     pub(crate) fn next(&self) -> Option<u64> {
         self.0.first().map(|(at, _)| *at)
+    }
+
+    /// Forgets those that are not wanted any more.
+    pub(crate) fn cancel(&mut self, unwanted: impl Fn(&Timer) -> bool) {
+        self.0.retain(|(_, timer)| !unwanted(timer));
     }
 
     /// Forgets all.

@@ -122,6 +122,7 @@ fn late_completion_is_aborted_with_the_queue() {
     arm(&mut machine, &mut driver, FaultKind::DELAY_COMPLETION, 20);
     assert!(try_echo(&mut machine, &mut driver).is_none());
     machine.device.reset_function(&mut machine.host, PciFn::PF);
+    assert_eq!(machine.host.timer, None);
     let before = machine.host.dma_accesses;
     machine.advance(50_000_000);
     assert_eq!(machine.host.dma_accesses, before);

@@ -231,6 +231,13 @@ fn moderated_interrupt_is_not_stuck_after_bus_mastering_was_off() {
     tx.post(&mut machine, &[desc]);
     machine.settle();
     assert_eq!(machine.host.raised, [(PciFn::PF, 1)]);
+    // And a reset takes the timer away.
+    let _: Vec<ferrite_abi::desc::TxCompletion> = tx.reap(&mut machine);
+    tx.post(&mut machine, &[desc]);
+    machine.settle();
+    assert!(machine.host.timer.is_some());
+    machine.device.reset_function(&mut machine.host, PciFn::PF);
+    assert_eq!(machine.host.timer, None);
 }
 
 #[test]

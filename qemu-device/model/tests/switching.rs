@@ -211,6 +211,17 @@ fn station_behind_the_pf_is_learned() {
 }
 
 #[test]
+fn reset_forgets_what_was_behind_the_function() {
+    let (mut machine, [mut pf, mut a, _b]) = stations();
+    let m = &mut machine;
+    let bridged = [0x02, 0xdd, 0, 0, 0, 1];
+    pf.send(m, a.mac, bridged);
+    m.device.reset_function(&mut m.host, PciFn::PF);
+    a.send(m, bridged, a.mac);
+    assert_eq!(m.host.sent.len(), 1, "not looked for behind the PF");
+}
+
+#[test]
 fn packet_that_no_port_takes_is_counted() {
     let (mut machine, [mut pf, mut a, mut b]) = stations();
     let m = &mut machine;
