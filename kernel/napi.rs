@@ -307,6 +307,16 @@ impl<P: Poller> Napi<P> {
         Some(f(self.inner.poller.get_mut(), &self.instance))
     }
 
+    /// Tells user space that the instance runs after interrupt `irq`.
+    pub fn set_irq(&mut self, irq: u32) {
+        // CAST: the numbers of interrupts are small.
+        //
+        // SAFETY: the instance was added.
+        unsafe {
+            bindings::ferrite_helper_netif_napi_set_irq(self.instance.as_ptr(), irq as c_int)
+        };
+    }
+
     /// Tells user space that the instance serves transmit and receive queue `queue`. It must be
     /// [unbound](Self::unbind) before it is dropped.
     ///

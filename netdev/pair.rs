@@ -186,6 +186,7 @@ impl QueuePair {
         let handler = Arc::new(Vector(scheduler.clone()), GFP_KERNEL)?;
         let name = device.name();
         let irq = function.request_vector(vector, fmt!("{}-{}", name, index), handler)?;
+        napi.set_irq(irq.irq());
         let moderation = setup.moderation_usecs;
         let tx = Queue::create(function, tx_memory.create(vector, moderation))?;
         let rx = Queue::create(function, rx_memory.create(vector, moderation))?;
