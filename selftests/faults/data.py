@@ -37,7 +37,7 @@ def a_lie_is_survived(order, knowable):
     made.left.ping(made.right.ipv4)
     left.fault(order)
     # Enough packets, each way, for the lie to be told. Whether they come back is not the question.
-    cmd(f"ping -q -c 300 -i 0.002 -W 1 -w 5 -s 1400 {made.right.ipv4}", ns=made.left.ns, fail=False)
+    cmd(f"ping -q -c 300 -i 0.002 -W 1 -w 2 -s 1400 {made.right.ipv4}", ns=made.left.ns, fail=False)
     for side in (made.left, made.right):
         side.leave()
     left.unbind()
@@ -47,14 +47,14 @@ def a_lie_is_survived(order, knowable):
     again.left.ping(again.right.ipv4)
 
 
-@ksft_variants([KsftNamedVariant(name, order) for name, order, _knowable in LIES])
+@ksft_variants([KsftNamedVariant(name, order) for name, order, knowable in LIES if knowable])
 def a_lie_under_load_is_survived(order):
     left, made = fresh_pair()
     defer(left.restore)
     log.allow(r"ferrite_(net|core) ")
     with made.stream():
         left.fault(order)
-        cmd(f"ping -q -c 100 -i 0.002 -W 1 -w 3 {made.right.ipv4}", ns=made.left.ns, fail=False)
+        cmd(f"ping -q -c 100 -i 0.002 -W 1 -w 1 {made.right.ipv4}", ns=made.left.ns, fail=False)
         left.unbind()
     for side in (made.left, made.right):
         side.leave()

@@ -9,9 +9,17 @@ meets them.
 from ferrite import (DRIVER, KsftNamedVariant, defer, ksft_eq, ksft_true, ksft_variants, log, need_dpus, put, run,
                      wait_for)
 
-# What a probe asks for. Without an answer to any of these there is no driver.
-OPCODES = {"query_function": 0x0002, "create_event_queue": 0x0003}
-KINDS = ["lose_completion", "fail_command param=11", "wrong_opcode param=0x0777", "wrong_tag param=0xfff0"]
+# What can happen to what a probe asks for. Without an answer there is no driver.
+QUERY_FUNCTION = "opcode=0x0002"
+CREATE_EVENT_QUEUE = "opcode=0x0003"
+ORDERS = {
+    "the_function_is_not_described": f"lose_completion {QUERY_FUNCTION}",
+    "the_description_is_refused": f"fail_command {QUERY_FUNCTION} param=11",
+    "the_description_has_a_foreign_opcode": f"wrong_opcode {QUERY_FUNCTION} param=0x0777",
+    "the_description_has_a_foreign_tag": f"wrong_tag {QUERY_FUNCTION} param=0xfff0",
+    "the_event_queue_is_lost": f"lose_completion {CREATE_EVENT_QUEUE}",
+    "the_event_queue_is_refused": f"fail_command {CREATE_EVENT_QUEUE} param=5",
+}
 
 
 def try_to_bind(pci):
@@ -23,8 +31,7 @@ def try_to_bind(pci):
     return True
 
 
-@ksft_variants([KsftNamedVariant(f"{kind.split()[0]}_of_{name}", f"{kind} opcode={opcode:#06x}")
-                for name, opcode in OPCODES.items() for kind in KINDS])
+@ksft_variants([KsftNamedVariant(name, order) for name, order in ORDERS.items()])
 def probing_fails_and_then_works(order):
     pci = need_dpus(1)[0]
     defer(pci.restore)

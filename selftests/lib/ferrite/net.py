@@ -81,6 +81,9 @@ class Pair:
         self.right = Side("right", right, 2)
         for side in (self.left, self.right):
             side.up(mtu)
+        # The stack drops what is sent between the carrier and the start of the queues.
+        reach = f"ping -n -q -c 1 -W 1 {self.right.ipv4}"
+        wait_for(lambda: cmd(reach, ns=self.left.ns, fail=False).ret == 0, "the first packet to come back")
 
     def iperf(self, options="", seconds=2, reverse=False):
         """Runs iperf3 from left to right; returns its report. Fails when it reports an error."""
