@@ -150,7 +150,7 @@ pub(crate) struct AdminQueue {
     rings: Rings,
     /// One data buffer for each slot: the device may write there for as long as it has not
     /// answered, which may be longer than the caller waits.
-    buffers: Buffer,
+    buffers: KVec<Buffer>,
     epoch: Instant<Monotonic>,
     timeout: Atomic<Msecs>,
     /// How long to wait for an answer before looking for it.
@@ -175,7 +175,7 @@ impl AdminQueue {
                 submissions: Ring::new(parent, SLOTS as u32)?,
                 answers: Ring::new(parent, SLOTS as u32)?,
             },
-            buffers: Buffer::new(parent, SLOTS * MAX_DATA as usize)?,
+            buffers: buffers(parent)?,
             epoch: Instant::now(),
             timeout: Atomic::new(DEFAULT_TIMEOUT),
             patience: Atomic::new(POLL),
@@ -404,6 +404,15 @@ impl AdminQueue {
     }
 }
 
+/// Allocates a data buffer for each slot.
+fn buffers(device: &Device<Bound>) -> Result<KVec<Buffer>> {
+    let mut buffers = KVec::with_capacity(SLOTS, GFP_KERNEL)?;
+    for _ in 0..SLOTS {
+        buffers.push(Buffer::new(device, MAX_DATA as usize)?, GFP_KERNEL)?;
+    }
+    Ok(buffers)
+}
+
 /// What somebody does who has waited in vain for a while.
 struct Watch {
     /// When to look after the device, not only for answers.
@@ -434,26 +443,17 @@ struct Ticket<'a> {
 }
 
 impl Ticket<'_> {
-    fn offset(&self) -> usize {
-        self.tag.slot() * MAX_DATA as usize
-    }
-
-    fn bus(&self) -> u64 {
-        self.queue.buffers.dma_address() + self.offset() as u64
+    fn buffer(&self) -> &Buffer {
+        // PANIC: there is one for each slot.
+        &self.queue.buffers[self.tag.slot()]
     }
 
     fn write(&self, data: &[u8]) -> Result<(), CmdError> {
-        let buffers = &self.queue.buffers;
-        buffers
-            .write(self.offset(), data)
-            .map_err(|_| CmdError::Memory)
+        self.buffer().write(0, data).map_err(|_| CmdError::Memory)
     }
 
     fn read(&self, data: &mut [u8]) -> Result<(), CmdError> {
-        let buffers = &self.queue.buffers;
-        buffers
-            .read(self.offset(), data)
-            .map_err(|_| CmdError::Memory)
+        self.buffer().read(0, data).map_err(|_| CmdError::Memory)
     }
 }
 
@@ -485,7 +485,7 @@ impl Backend for AdminQueue {
             }
         };
         if len > 0 {
-            command.data_addr = U64::new(ticket.bus());
+            command.data_addr = U64::new(ticket.buffer().dma_address());
             // CAST: no more than `MAX_DATA` fits.
             command.data_len = U32::new(len as u32);
         }

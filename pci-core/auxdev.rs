@@ -34,7 +34,7 @@ impl Numbers {
             let mut taken = word.load(Relaxed);
             while taken != u64::MAX {
                 let bit = taken.trailing_ones();
-                match word.cmpxchg(taken, taken | 1 << bit, Relaxed) {
+                match word.cmpxchg(taken, taken | (1 << bit), Relaxed) {
                     // CAST: the index is less than `WORDS`.
                     Ok(_) => return Ok(Number(self, index as u32 * WORD_BITS + bit)),
                     Err(now) => taken = now,

@@ -24,7 +24,7 @@ pub struct Tag(pub u16);
 impl Tag {
     /// Returns the tag of use `generation` of `slot`, which is less than 256.
     pub fn new(slot: usize, generation: u8) -> Self {
-        Self(u16::from(generation) << 8 | (slot & 0xff) as u16)
+        Self((u16::from(generation) << 8) | (slot & 0xff) as u16)
     }
 
     /// Returns the slot.
