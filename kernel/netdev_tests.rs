@@ -243,6 +243,7 @@ mod tests {
         assert!(!registration.device().is_running());
         open(&registration)?;
         assert!(registration.device().is_running());
+        assert!(registration.device().has_carrier());
         for _ in 0..10 {
             send(&registration, 0, 100)?;
             assert!(seen.polled.wait_timeout(2000));

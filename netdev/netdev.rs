@@ -6,7 +6,6 @@ use crate::{
     link,
     port::{
         self,
-        geometry,
         Port,
         LINK,
         RESET, //
@@ -147,8 +146,7 @@ impl Operations for Port {
     }
 
     fn change_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
-        geometry(&device.data().function, mtu)?;
-        Port::reconfigure(device, rtnl, |config| config.mtu = mtu)
+        Port::set_mtu(device, rtnl, mtu)
     }
 
     fn tx_timeout(device: &Device<Self>, queue: u16) {

@@ -32,7 +32,10 @@ use ferrite_abi::{
     ring::Depth,
     wire::U16, //
 };
-use ferrite_aux::Function;
+use ferrite_aux::{
+    CmdError,
+    Function, //
+};
 use kernel::{
     cpu::nr_cpu_ids,
     new_mutex,
@@ -195,6 +198,27 @@ impl Port {
         })
     }
 
+    /// Changes the MTU. The port goes down and up again only if its buffers are to be cut anew.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if packets do not fit, and those of [`Self::reconfigure`].
+    pub(crate) fn set_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
+        let port = device.data().get_ref();
+        let wanted = geometry(&port.function, mtu)?;
+        {
+            let mut control = port.control.lock();
+            if geometry(&port.function, control.config.mtu) == Ok(wanted) {
+                if control.is_up() {
+                    tell_mtu(&port.function, mtu)?;
+                }
+                control.config.mtu = mtu;
+                return Ok(());
+            }
+        }
+        Self::reconfigure(device, rtnl, |config| config.mtu = mtu)
+    }
+
     /// Makes the queues anew, because the device does not make sense.
     pub(crate) fn reset(device: &Device<Self>, rtnl: &Rtnl) {
         let port = device.data().get_ref();
@@ -251,7 +275,7 @@ pub(crate) fn geometry(function: &Function, mtu: u32) -> Result<RxGeometry> {
 /// # Errors
 ///
 /// `EINVAL` for an MTU that buffers cannot be made for, `ENOMEM`, `EBUSY` if a vector is taken, and
-/// those of [`CmdError`](ferrite_aux::CmdError). The port is then down.
+/// those of [`CmdError`]. The port is then down.
 pub(crate) fn up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
     try_up(device, rtnl, control).inspect_err(|_| down(device, rtnl, control))
 }
@@ -267,11 +291,7 @@ fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
         moderation_usecs: config.moderation_usecs,
     };
     device.set_real_queues(rtnl, config.pairs, config.pairs)?;
-    function.send(SetMtu {
-        // CAST: the largest MTU of a device is a `u16`.
-        mtu: U16::new(config.mtu as u16),
-        rsvd: [0; 2],
-    })?;
+    tell_mtu(function, config.mtu)?;
     function.send(SetMac {
         mac: device.address(rtnl),
         rsvd: [0; 2],
@@ -298,6 +318,14 @@ fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
     link::update(device);
     device.wake_all_queues();
     Ok(())
+}
+
+fn tell_mtu(function: &Function, mtu: u32) -> Result<(), CmdError> {
+    function.send(SetMtu {
+        // CAST: the largest MTU of a device is a `u16`.
+        mtu: U16::new(mtu as u16),
+        rsvd: [0; 2],
+    })
 }
 
 /// Takes the port down. Does what it can if the device does not answer.
