@@ -306,7 +306,7 @@ fn counter_that_would_overflow_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Whatever is in the stream, the device loads it or refuses it, and works on if it loads.
     #[test]

@@ -171,7 +171,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
     fn packets_are_conserved(steps in proptest::collection::vec(step(), 1..120)) {
