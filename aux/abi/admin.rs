@@ -112,7 +112,9 @@ impl Completion {
     pub fn done<C: Command>(&self) -> C::Done {
         const { assert!(size_of::<C::Done>() <= RESULT) };
         // PANIC: the result is at least as long as `C::Done`, by the assertion above.
-        C::Done::read_from_prefix(&self.result).expect("shorter than the result").0
+        C::Done::read_from_prefix(&self.result)
+            .expect("shorter than the result")
+            .0
     }
 
     /// Stores `done`, the result of `C`.

@@ -61,7 +61,9 @@ impl Event {
         if self.kind.get() != P::KIND.0 {
             return None;
         }
-        P::read_from_prefix(&self.payload).ok().map(|(payload, _)| payload)
+        P::read_from_prefix(&self.payload)
+            .ok()
+            .map(|(payload, _)| payload)
     }
 }
 
