@@ -12,15 +12,25 @@ use kernel::{
         Device, //
     },
     devres::Devres,
-    new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
+        static_lock_class,
         Arc,
         Completion,
+        LockClassKey,
         SpinLock, //
     },
 };
+
+/// Returns name and key of the lock class of all gates.
+///
+/// Lockdep wants one name for one key, and compares addresses. In the generic [`Gate::new`] the key
+/// would be one for all modules, but the name a literal of each that uses it.
+#[inline(never)]
+fn lock_class() -> (&'static CStr, Pin<&'static LockClassKey>) {
+    (c"ferrite_gate", static_lock_class!())
+}
 
 struct Users<T: ?Sized> {
     value: Option<Arc<T>>,
@@ -78,10 +88,11 @@ impl<T: ?Sized + Send + Sync + 'static> Gate<T> {
     ///
     /// `ENOMEM`.
     pub fn new(device: &Device<Bound>, value: Arc<T>) -> Result<Self> {
+        let (name, key) = lock_class();
         let state = Arc::pin_init(
             try_pin_init!(State {
                 device: device.into(),
-                users <- new_spinlock!(Users { value: Some(value), inside: 0 }, "ferrite_gate"),
+                users <- SpinLock::new(Users { value: Some(value), inside: 0 }, name, key),
                 empty <- Completion::new(),
             }),
             GFP_KERNEL,
