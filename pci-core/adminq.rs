@@ -32,7 +32,8 @@ use kernel::{
         Bound,
         Device, //
     },
-    fmt, new_spinlock,
+    fmt,
+    new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
@@ -46,7 +47,7 @@ use kernel::{
         Instant,
         Monotonic,
         Msecs, //
-    },
+    }, //
 };
 use kernel_ext::{
     completion::Completion,

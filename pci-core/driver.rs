@@ -17,7 +17,8 @@ use ferrite_abi::{
 };
 use ferrite_aux::{
     names,
-    FunctionLt, //
+    FunctionLt,
+    Owner, //
 };
 use kernel::{
     auxiliary,
@@ -98,16 +99,24 @@ pub(crate) struct Data<'bound> {
     events: eventq::Enabled,
     /// The port, which the net device had until `_ethernet` was dropped.
     _devlink: Devlink,
-    /// Handles that clients have of the function are dead when this and `events` are dropped.
-    _owner: Arc<ferrite_aux::Owner>,
+    _handles: Handles,
     admin: Running,
-    quiet: Quiet,
+    quiet: Quiet<'bound>,
 }
 
 /// The auxiliary device of the Ethernet port. Its number is free again when it is gone.
 struct Ethernet<'bound> {
     _registration: auxiliary::Registration<'bound, FunctionLt>,
     _number: Number,
+}
+
+/// The handles that clients have of the function are dead when this is dropped.
+struct Handles(Arc<Owner>);
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The admin queue runs while this lives.
@@ -130,13 +139,21 @@ impl Drop for Running {
     }
 }
 
-/// Resets the function when dropped, so that nothing of it writes to memory any more.
-struct Quiet(Bar);
+/// Resets the function when dropped, so that nothing of it writes to memory any more; only then
+/// lets go of the memory that it wrote to, even if it never said that it was done with it.
+struct Quiet<'bound> {
+    device: &'bound Device<Bound>,
+    bar: Bar,
+    admin: Option<Arc<AdminQueue>>,
+    events: Option<Arc<EventQueue>>,
+}
 
-impl Drop for Quiet {
+impl Drop for Quiet<'_> {
     fn drop(&mut self) {
         // A device that does not come back from it is reported when it is probed again.
-        let _ = self.0.reset();
+        if self.bar.reset().is_err() {
+            pci_ext::stop_dma(self.device);
+        }
     }
 }
 
@@ -149,14 +166,22 @@ impl<'bound> Data<'bound> {
             dev_err!(pdev, "no usable device: {unfit}\n");
             ENODEV
         })?;
-        let quiet = Quiet(bar.clone());
+        let mut quiet = Quiet {
+            device,
+            bar: bar.clone(),
+            admin: None,
+            events: None,
+        };
         let admin = Running::new(device, bar.clone())?;
         let queue = &admin.0;
+        quiet.admin = Some(queue.clone());
         let function = Function::query(device, &bar, queue, &basics)?;
         let vectors = irq::alloc(pdev, basics.vectors, function.max_queues())?;
         let devlink = Devlink::new(pdev, queue.clone(), function.id)?;
         let owner = function.owner(pdev, vectors.clone(), devlink.port(), queue.clone())?;
+        let handles = Handles(owner.clone());
         let events = EventQueue::new(device, bar, owner.clone())?;
+        quiet.events = Some(events.clone());
         let enabled = eventq::Enabled::new(events.clone(), queue.clone(), function.id, irq::OWN)
             .inspect_err(|error| dev_err!(pdev, "creating the event queue: {error}\n"))?;
         let interrupt = Interrupt::new(pdev, &vectors, queue.clone(), events.clone())?;
@@ -176,7 +201,7 @@ impl<'bound> Data<'bound> {
             _interrupt: interrupt,
             events: enabled,
             _devlink: devlink,
-            _owner: owner,
+            _handles: handles,
             admin,
             quiet,
         })
@@ -191,7 +216,7 @@ impl Data<'_> {
 
     /// Takes the device back after its reset, and tells the clients: their queues are gone.
     fn after_reset(&self) -> Result<(), Loss> {
-        self.quiet.0.settle().map_err(|_| Loss::Vanished)?;
+        self.quiet.bar.settle().map_err(|_| Loss::Vanished)?;
         self.admin.0.start()?;
         // If it fails, that is in the log; the device can do without.
         let _ = self.events.renew();
@@ -291,6 +316,6 @@ impl pci_ext::Driver for Driver {
     ) {
         data.admin.0.stop();
         // The next kernel finds out what became of it.
-        let _ = data.quiet.0.reset();
+        let _ = data.quiet.bar.reset();
     }
 }

@@ -4,7 +4,8 @@
 //! all ones, a fatal state. Commands fail at once from then on.
 
 use kernel::{
-    impl_has_delayed_work, new_delayed_work,
+    impl_has_delayed_work,
+    new_delayed_work,
     prelude::*,
     sync::{
         atomic::{
@@ -20,7 +21,7 @@ use kernel::{
     workqueue::{
         DelayedWork,
         WorkItem, //
-    },
+    }, //
 };
 use kernel_ext::work::{
     self,
