@@ -59,6 +59,8 @@ def settings_hold_through_it():
     made.left.wait_up()
     link = made.left.link()
     ksft_eq((link["address"], link["mtu"]), ("02:00:00:00:00:99", 4000))
+    # The neighbour knows the old address, and would go on sending there until it asks again.
+    ip(f"neighbour flush dev {made.right.netdev}", ns=made.right.ns)
     made.right.ping(made.left.ipv4)
 
 
