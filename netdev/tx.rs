@@ -4,7 +4,10 @@
 
 use crate::{
     logic::{
-        geometry::Watermarks,
+        geometry::{
+            Watermarks,
+            MAX_SKB_SEGMENTS, //
+        },
         memory::QueueMemory,
         tx::{
             Checksum,
@@ -21,7 +24,10 @@ use crate::{
     stats::PairStats, //
 };
 use ferrite_abi::{
-    desc::TxStatus,
+    desc::{
+        TxStatus,
+        MAX_TX_SEGMENTS, //
+    },
     ring::{
         Depth,
         Index, //
@@ -40,6 +46,11 @@ use kernel_ext::{
         SkBuff, //
     },
 };
+
+// Any packet of the stack fits where the watermarks say so, and the device takes it. A kernel with a
+// larger CONFIG_MAX_SKB_FRAGS would have to make its packets linear.
+const _: () = assert!(skb::MAX_SEGMENTS <= MAX_SKB_SEGMENTS as usize);
+const _: () = assert!(MAX_SKB_SEGMENTS <= MAX_TX_SEGMENTS);
 
 /// Makes both ends of a transmit queue.
 ///
