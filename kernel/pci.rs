@@ -381,7 +381,8 @@ pub fn enable_sriov(pdev: &pci::Device<Core<'_>>, vfs: u16) -> Result {
     to_result(unsafe { bindings::pci_enable_sriov(raw(pdev), vfs.into()) })
 }
 
-/// Removes all VFs, unless one is in use by a virtual machine.
+/// Removes all VFs, unless one is in use by a virtual machine. For [`Driver::sriov_configure`], which
+/// is called with the lock held that keeps PCI devices from coming and going.
 ///
 /// # Errors
 ///
@@ -395,4 +396,31 @@ pub fn disable_sriov(pdev: &pci::Device<Core<'_>>) -> Result {
         bindings::pci_disable_sriov(raw(pdev));
     }
     Ok(())
+}
+
+/// As [`disable_sriov`], for [`pci::Driver::unbind`]: takes that lock, unless whoever removes the
+/// device holds it already.
+///
+/// # Errors
+///
+/// `EBUSY` if a VF is in use.
+pub fn disable_sriov_in_unbind(pdev: &pci::Device<Core<'_>>) -> Result {
+    /// Bit of `priv_flags` that the PCI core clears, holding the lock, before it unbinds the driver
+    /// of a device that it removes (`drivers/pci/pci.h`).
+    const PCI_DEV_ADDED: usize = 1 << 0;
+
+    // SAFETY: the device is valid; the word is one that the PCI core changes by atomic bit
+    // operations.
+    let flags = unsafe { (&raw const (*raw(pdev)).priv_flags).read_volatile() };
+    if flags & PCI_DEV_ADDED == 0 {
+        return disable_sriov(pdev);
+    }
+    // SAFETY: the caller does not hold the lock: the device is not being removed, and unbinding by
+    // itself, by sysfs or because the module goes, takes no lock but that of the device, within
+    // which `sriov_numvfs` takes this one, too.
+    unsafe { bindings::pci_lock_rescan_remove() };
+    let result = disable_sriov(pdev);
+    // SAFETY: it was just locked.
+    unsafe { bindings::pci_unlock_rescan_remove() };
+    result
 }

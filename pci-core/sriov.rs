@@ -9,6 +9,7 @@ use kernel::{
 };
 use kernel_ext::pci::{
     disable_sriov,
+    disable_sriov_in_unbind,
     enable_sriov,
     num_vfs, //
 };
@@ -16,9 +17,7 @@ use kernel_ext::pci::{
 /// Has `vfs` VFs, or none; returns how many there are now.
 pub(crate) fn configure(pdev: &pci::Device<Core<'_>>, vfs: u16) -> Result<u16> {
     if vfs == 0 {
-        disable_sriov(pdev).inspect_err(|_| {
-            dev_warn!(pdev, "VFs stay: one is in use by a virtual machine\n");
-        })?;
+        disable_sriov(pdev).inspect_err(|_| say_they_stay(pdev))?;
     } else {
         enable_sriov(pdev, vfs)
             .inspect_err(|error| dev_err!(pdev, "enabling {vfs} VFs: {error:?}\n"))?;
@@ -28,8 +27,11 @@ pub(crate) fn configure(pdev: &pci::Device<Core<'_>>, vfs: u16) -> Result<u16> {
 
 /// Removes the VFs of a PF that is being unbound: without it they cannot be controlled.
 pub(crate) fn remove(pdev: &pci::Device<Core<'_>>) {
-    if num_vfs(pdev) > 0 {
-        // What can be said was said.
-        let _ = configure(pdev, 0);
+    if num_vfs(pdev) > 0 && disable_sriov_in_unbind(pdev).is_err() {
+        say_they_stay(pdev);
     }
+}
+
+fn say_they_stay(pdev: &pci::Device<Core<'_>>) {
+    dev_warn!(pdev, "VFs stay: one is in use by a virtual machine\n");
 }
