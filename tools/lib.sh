@@ -22,6 +22,9 @@ $ferrite_cache is not empty and no cache of ours (it has no CACHEDIR.TAG); FERRI
     printf 'Signature: 8a477f597d28d172789f06886806bc55\n# Made by Ferrite.\n' >"$ferrite_cache/CACHEDIR.TAG"
 fi
 ferrite_cache=$(cd "$ferrite_cache" && pwd -P)
+# Where Debian's packages come from.
+# shellcheck disable=SC2034
+debian_mirror=${FERRITE_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 mkdir -p "$ferrite_cache"/{download,toolbox,src,kernel,modules,qemu,qemu-build,cargo,target,home,lock,log,run}
 
 # State that follows one working tree rather than content (incremental builds go by time stamps, which two
