@@ -14,6 +14,7 @@ use crate::{
 };
 use core::{
     mem::ManuallyDrop,
+    num::NonZeroU32,
     ptr::NonNull, //
 };
 use kernel::{
@@ -95,7 +96,10 @@ impl PagePool {
         if !layout.is_sound() {
             return Err(EINVAL);
         }
-        let per_page = PAGE_SIZE as u32 / layout.size;
+        let per_page = (PAGE_SIZE as u32)
+            .checked_div(layout.size)
+            .and_then(NonZeroU32::new)
+            .ok_or(EINVAL)?;
         // SAFETY: the device, the instance and its network device exist.
         let pool = from_err_ptr(unsafe {
             bindings::ferrite_helper_page_pool_create(
@@ -103,7 +107,7 @@ impl PagePool {
                 core::ptr::from_ref(device).cast_mut().cast(),
                 napi.as_ptr(),
                 queue,
-                buffers.div_ceil(per_page),
+                buffers.div_ceil(per_page.get()),
             )
         })?;
         // INVARIANT: the pool was just made for `napi`, and `layout` was checked.
