@@ -68,6 +68,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => fault.prop_map(|(kind, count, param)| match kind {
             // The tag of no slot: that of another command nobody could tell from the right one.
             FaultKind::WRONG_TAG => Step::Fault(kind, count, param | SLOTS as u32),
+            // A status that says so: a device that claims success without having done a thing lies
+            // beyond discovery.
+            FaultKind::FAIL_COMMAND => Step::Fault(kind, count, param.max(1)),
             _ => Step::Fault(kind, count, param),
         }),
         1 => Just(Step::Clear),
