@@ -13,6 +13,7 @@ use crate::{
         self,
         Device, //
     },
+    netdev_ops::optional,
     netdev_rtnl::Rtnl, //
 };
 use core::{
@@ -236,16 +237,6 @@ impl DrvInfo<'_> {
 /// a [`Builder`](netdev::Builder) of `T` made them; they exist until the functions return, as do
 /// the other arguments, and the RTNL is held, as the devices have no instance lock of their own.
 pub(crate) struct Table<T: Operations>(PhantomData<T>);
-
-macro_rules! optional {
-    ($has:ident, $function:ident) => {
-        if T::$has {
-            Some(Self::$function)
-        } else {
-            None
-        }
-    };
-}
 
 #[expect(
     clippy::missing_safety_doc,

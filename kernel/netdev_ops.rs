@@ -34,6 +34,7 @@ use kernel::{
 /// return, as do the other arguments.
 pub(crate) struct Table<T: Operations>(PhantomData<T>);
 
+/// An entry of a table of the operations of a `T`: the function, if `T` implements the operation.
 macro_rules! optional {
     ($has:ident, $function:ident) => {
         if T::$has {
@@ -43,6 +44,7 @@ macro_rules! optional {
         }
     };
 }
+pub(crate) use optional;
 
 #[expect(
     clippy::missing_safety_doc,
