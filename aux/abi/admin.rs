@@ -190,6 +190,36 @@ codes! {
         QUERY_STATS = 0x0205;
         /// [`crate::cmd::SetRss`]
         SET_RSS = 0x0206;
+        /// [`crate::cmd::CreateSf`]
+        CREATE_SF = 0x0300;
+        /// [`crate::cmd::DestroySf`]
+        DESTROY_SF = 0x0301;
+        /// [`crate::cmd::ConfigureFunction`]
+        CONFIGURE_FUNCTION = 0x0302;
+        /// [`crate::cmd::QueryFunctionConfig`]
+        QUERY_FUNCTION_CONFIG = 0x0303;
+        /// [`crate::cmd::SetFunctionState`]
+        SET_FUNCTION_STATE = 0x0304;
+        /// [`crate::cmd::AttachFunction`]
+        ATTACH_FUNCTION = 0x0305;
+        /// [`crate::cmd::SetVfPolicy`]
+        SET_VF_POLICY = 0x0306;
+        /// [`crate::cmd::SetEswitchMode`]
+        SET_ESWITCH_MODE = 0x0400;
+        /// [`crate::cmd::QueryEswitch`]
+        QUERY_ESWITCH = 0x0401;
+        /// [`crate::cmd::AddRule`]
+        ADD_RULE = 0x0402;
+        /// [`crate::cmd::RemoveRule`]
+        REMOVE_RULE = 0x0403;
+        /// [`crate::cmd::QueryRule`]
+        QUERY_RULE = 0x0404;
+        /// [`crate::cmd::CreateRateNode`]
+        CREATE_RATE_NODE = 0x0405;
+        /// [`crate::cmd::DestroyRateNode`]
+        DESTROY_RATE_NODE = 0x0406;
+        /// [`crate::cmd::SetRate`]
+        SET_RATE = 0x0407;
         /// [`crate::cmd::InjectFault`]
         INJECT_FAULT = 0x0700;
         /// [`crate::cmd::ClearFaults`]

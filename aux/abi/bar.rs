@@ -2,13 +2,20 @@
 
 //! BAR map of a PCI function, and the layout of a doorbell page.
 
+use crate::ids::{
+    FunctionId,
+    FunctionKind,
+    MAX_SFS,
+    MAX_VFS, //
+};
+
 /// BAR of the registers ([`crate::regs`]), 64-bit, not prefetchable.
 pub const BAR_REGS: u8 = 0;
 /// Size of [`BAR_REGS`] in bytes, PF and VF alike.
 pub const BAR_REGS_SIZE: u32 = 0x4000;
 
-/// BAR of the doorbell pages, 64-bit. A VF has one page; the PF has its own as page 0 and the page
-/// of SF `i` as page `1 + i`, rounded up to a power of two.
+/// BAR of the doorbell pages, 64-bit. A VF has one page; the PF has [`PF_DOORBELL_PAGES`]: its own, those
+/// of its SFs and those of representors, where [`FunctionId::doorbell_page`] says.
 pub const BAR_DOORBELLS: u8 = 2;
 
 /// BAR of the MSI-X table and pending bits, 64-bit.
@@ -67,7 +74,48 @@ impl Doorbell {
     }
 }
 
-/// Returns the number of doorbell pages of a PF with room for `max_sfs` SFs.
-pub const fn pf_doorbell_pages(max_sfs: u16) -> u32 {
-    (1 + max_sfs as u32).next_power_of_two()
+/// Number of doorbell pages of a PF, however many functions it has.
+pub const PF_DOORBELL_PAGES: u16 = 4096;
+
+const _: () = assert!(1 + 2 * MAX_SFS + MAX_VFS <= PF_DOORBELL_PAGES);
+
+impl FunctionId {
+    const FIRST_SF_PAGE: u16 = 1;
+    const FIRST_SF_REPRESENTOR_PAGE: u16 = Self::FIRST_SF_PAGE + MAX_SFS;
+    const FIRST_VF_REPRESENTOR_PAGE: u16 = Self::FIRST_SF_REPRESENTOR_PAGE + MAX_SFS;
+
+    /// Returns the doorbell page of the function in the BAR of its PCI function, if there can be such
+    /// a function.
+    pub const fn doorbell_page(self) -> Option<u16> {
+        match self.kind() {
+            Some(FunctionKind::Pf | FunctionKind::Vf(_)) => Some(0),
+            Some(FunctionKind::Sf(index)) => Some(Self::FIRST_SF_PAGE + index),
+            Some(FunctionKind::SfRepresentor(index)) => {
+                Some(Self::FIRST_SF_REPRESENTOR_PAGE + index)
+            }
+            Some(FunctionKind::VfRepresentor(index)) => {
+                Some(Self::FIRST_VF_REPRESENTOR_PAGE + index)
+            }
+            None => None,
+        }
+    }
+
+    /// Returns the function that a doorbell page of the PF belongs to, if any.
+    pub const fn of_pf_page(page: u16) -> Option<Self> {
+        if page < Self::FIRST_SF_PAGE {
+            Some(Self::PF)
+        } else if page < Self::FIRST_SF_REPRESENTOR_PAGE {
+            Self::sf(page - Self::FIRST_SF_PAGE)
+        } else if page < Self::FIRST_VF_REPRESENTOR_PAGE {
+            match Self::sf(page - Self::FIRST_SF_REPRESENTOR_PAGE) {
+                Some(sf) => sf.representor(),
+                None => None,
+            }
+        } else {
+            match Self::vf(page - Self::FIRST_VF_REPRESENTOR_PAGE) {
+                Some(vf) => vf.representor(),
+                None => None,
+            }
+        }
+    }
 }

@@ -4,14 +4,20 @@
 //! more to it than a status, what is answered (`CreateQueueDone`).
 
 mod device;
+mod eswitch;
 mod fault;
+mod function;
 mod port;
 mod queue;
+mod rate;
 
 pub use device::*;
+pub use eswitch::*;
 pub use fault::*;
+pub use function::*;
 pub use port::*;
 pub use queue::*;
+pub use rate::*;
 
 use crate::admin::CommandInfo;
 
@@ -64,6 +70,21 @@ table! {
     SetRxMode,
     QueryStats,
     SetRss,
+    CreateSf,
+    DestroySf,
+    ConfigureFunction,
+    QueryFunctionConfig,
+    SetFunctionState,
+    AttachFunction,
+    SetVfPolicy,
+    SetEswitchMode,
+    QueryEswitch,
+    AddRule,
+    RemoveRule,
+    QueryRule,
+    CreateRateNode,
+    DestroyRateNode,
+    SetRate,
     InjectFault,
     ClearFaults,
 }

@@ -63,14 +63,12 @@ pub struct TxDesc {
     pub mss: U16,
     /// Bytes of all headers up to the payload, with [`TxFlags::TSO`].
     pub header_len: U16,
-    /// Port to send to, with [`TxFlags::DIRECT`].
-    pub vport: U32,
     /// Reserved.
-    pub rsvd: [u8; 4],
+    pub rsvd: [u8; 8],
 }
 layout!(TxDesc: 32 {
     addr @ 0, len @ 8, flags @ 12, vlan @ 14, csum_start @ 16, csum_offset @ 18, mss @ 20,
-    header_len @ 22, vport @ 24, rsvd @ 28,
+    header_len @ 22, rsvd @ 24,
 });
 
 codes! {
@@ -86,8 +84,6 @@ codes! {
         VLAN = 1 << 3;
         /// Write a completion for this packet with a time stamp.
         TIMESTAMP = 1 << 4;
-        /// Send to the port in `vport`, past the switch. Only for the owner of the switch.
-        DIRECT = 1 << 5;
     }
 }
 
@@ -117,7 +113,7 @@ codes! {
         BAD_DESCRIPTOR = 1;
         /// A segment could not be read from memory.
         DMA_FAULT = 2;
-        /// Not permitted: a forged source address, or `DIRECT` from a function without the right.
+        /// Not permitted: a forged source address.
         NOT_PERMITTED = 3;
     }
 }
@@ -154,13 +150,13 @@ pub struct RxCompletion {
     pub rsvd: [u8; 2],
     /// TCP segments that were joined into this packet, with [`RxFlags::COALESCED`].
     pub segments: U16,
-    /// Port that the packet came from, for the owner of the switch.
-    pub vport: U32,
+    /// Reserved.
+    pub rsvd2: [u8; 4],
     /// Time of arrival in nanoseconds of the device clock.
     pub timestamp: U64,
 }
 layout!(RxCompletion: 32 {
-    cookie @ 0, len @ 4, hash @ 8, flags @ 12, vlan @ 14, segments @ 18, vport @ 20, timestamp @ 24,
+    cookie @ 0, len @ 4, hash @ 8, flags @ 12, vlan @ 14, segments @ 18, rsvd2 @ 20, timestamp @ 24,
 });
 
 codes! {

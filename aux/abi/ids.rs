@@ -36,11 +36,21 @@ pub enum FunctionKind {
     Vf(u16),
     /// A sub-function, with its index from 0.
     Sf(u16),
+    /// The representor of a virtual function.
+    VfRepresentor(u16),
+    /// The representor of a sub-function.
+    SfRepresentor(u16),
 }
 
 /// Id of a function of this DPU, as commands and events carry it.
 ///
-/// 0 is the PF, `1 + i` is VF `i`, `0x100 + i` is SF `i`; other values name nothing.
+/// 0 is the PF, `1 + i` is VF `i`, `0x100 + i` is SF `i`, and `0x8000` more than one of these two is
+/// its representor; other values name nothing.
+///
+/// A representor is there while what it represents is provisioned and the switch is in switchdev
+/// mode. It has queues of its own as an SF has, and is always in use: what is sent through it reaches
+/// the port of the function represented, and what that one sends and no rule wants is received from
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionId(pub u16);
 
@@ -49,6 +59,8 @@ impl FunctionId {
     pub const PF: Self = Self(0);
     /// Id of SF 0.
     pub const FIRST_SF: u16 = 0x100;
+    /// Bit by which the id of a representor differs from that of what it represents.
+    pub const REPRESENTOR: u16 = 0x8000;
 
     /// Returns the id of VF `index`, if there can be such a VF.
     pub const fn vf(index: u16) -> Option<Self> {
@@ -68,13 +80,41 @@ impl FunctionId {
         }
     }
 
+    /// Returns the id of the representor of a VF or SF; [`None`] for all others.
+    pub const fn representor(self) -> Option<Self> {
+        match self.kind() {
+            Some(FunctionKind::Vf(_) | FunctionKind::Sf(_)) => {
+                Some(Self(self.0 | Self::REPRESENTOR))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the id of what a representor represents; [`None`] for all others.
+    pub const fn represented(self) -> Option<Self> {
+        match self.kind() {
+            Some(FunctionKind::VfRepresentor(_) | FunctionKind::SfRepresentor(_)) => {
+                Some(Self(self.0 & !Self::REPRESENTOR))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns what the id names, or [`None`] if it can name nothing.
     pub const fn kind(self) -> Option<FunctionKind> {
-        match self.0 {
-            0 => Some(FunctionKind::Pf),
+        let represents = self.0 & Self::REPRESENTOR != 0;
+        match self.0 & !Self::REPRESENTOR {
+            0 if !represents => Some(FunctionKind::Pf),
+            0 => None,
+            id if id <= MAX_VFS && represents => Some(FunctionKind::VfRepresentor(id - 1)),
             id if id <= MAX_VFS => Some(FunctionKind::Vf(id - 1)),
             id if id >= Self::FIRST_SF && id - Self::FIRST_SF < MAX_SFS => {
-                Some(FunctionKind::Sf(id - Self::FIRST_SF))
+                let index = id - Self::FIRST_SF;
+                Some(if represents {
+                    FunctionKind::SfRepresentor(index)
+                } else {
+                    FunctionKind::Sf(index)
+                })
             }
             _ => None,
         }

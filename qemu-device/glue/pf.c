@@ -320,7 +320,7 @@ static void ferrite_pf_realize(PCIDevice *pci, Error **errp)
     function->pf = pf;
     function->number = 0;
     offset = ferrite_function_realize(function,
-                                      ferrite_pf_doorbells_size(pf->max_sfs),
+                                      ferrite_contract()->pf_doorbells_size,
                                       pf->vectors, errp);
     if (!offset || !ferrite_init_pm(pci, errp)) {
         goto fail;

@@ -98,11 +98,11 @@ structs! {
     event::HealthChange { syndrome }
     desc::QueueState { tail, arm, rsvd_driver, cq_tail, doorbell_event, rsvd_device }
     desc::TxDesc {
-        addr, len, flags, vlan, csum_start, csum_offset, mss, header_len, vport, rsvd
+        addr, len, flags, vlan, csum_start, csum_offset, mss, header_len, rsvd
     }
     desc::TxCompletion { index, status, rsvd, timestamp }
     desc::RxDesc { addr, len, cookie }
-    desc::RxCompletion { cookie, len, hash, flags, vlan, rsvd, segments, vport, timestamp }
+    desc::RxCompletion { cookie, len, hash, flags, vlan, rsvd, segments, rsvd2, timestamp }
 }
 
 macro_rules! codes {

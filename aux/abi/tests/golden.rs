@@ -536,8 +536,7 @@ fn tx_descriptor() {
             csum_offset: U16::new(16),
             mss: U16::new(1448),
             header_len: U16::new(66),
-            vport: U32::new(0x0000_0101),
-            rsvd: [0; 4],
+            rsvd: [0; 8],
         },
         "08 07 06 05 04 03 02 01
          00 01 01 00
@@ -547,8 +546,7 @@ fn tx_descriptor() {
          10 00
          a8 05
          42 00
-         01 01 00 00
-         00*4",
+         00*8",
     );
 }
 
@@ -593,7 +591,7 @@ fn rx_completion() {
             vlan: U16::new(0x0064),
             rsvd: [0; 2],
             segments: U16::new(12),
-            vport: U32::new(0x0000_0001),
+            rsvd2: [0; 4],
             timestamp: U64::new(0x0000_0000_3b9a_ca00),
         },
         "78 56 34 12
@@ -603,7 +601,7 @@ fn rx_completion() {
          64 00
          00 00
          0c 00
-         01 00 00 00
+         00*4
          00 ca 9a 3b 00 00 00 00",
     );
 }

@@ -129,6 +129,10 @@ typedef struct FerriteContract {
      */
     uint32_t regs_size;
     /**
+     * Size of the PF's BAR of doorbell pages.
+     */
+    uint32_t pf_doorbells_size;
+    /**
      * Size of a VF's BAR of doorbell pages.
      */
     uint32_t vf_doorbells_size;
@@ -281,11 +285,6 @@ typedef struct FerriteHost {
  * Returns the numbers of the hardware contract.
  */
 const struct FerriteContract *ferrite_contract(void);
-
-/**
- * Returns the size of the BAR of doorbell pages of a PF with room for `max_sfs` SFs.
- */
-uint64_t ferrite_pf_doorbells_size(uint16_t max_sfs);
 
 /**
  * Makes a device, for `ferrite_device_free` to free. `host` is copied. Where that cannot be done,

@@ -28,6 +28,8 @@ pub struct FerriteContract {
     pub msix_bar: u8,
     /// Size of the BAR of the registers.
     pub regs_size: u32,
+    /// Size of the PF's BAR of doorbell pages.
+    pub pf_doorbells_size: u32,
     /// Size of a VF's BAR of doorbell pages.
     pub vf_doorbells_size: u32,
     /// Size of the BAR of the MSI-X table and the pending bits.
@@ -52,6 +54,7 @@ static CONTRACT: FerriteContract = FerriteContract {
     doorbells_bar: bar::BAR_DOORBELLS,
     msix_bar: bar::BAR_MSIX,
     regs_size: bar::BAR_REGS_SIZE,
+    pf_doorbells_size: bar::PF_DOORBELL_PAGES as u32 * bar::DOORBELL_PAGE,
     vf_doorbells_size: bar::DOORBELL_PAGE,
     msix_size: bar::BAR_MSIX_SIZE,
     msix_pba_offset: bar::MSIX_PBA_OFFSET,
@@ -62,12 +65,6 @@ static CONTRACT: FerriteContract = FerriteContract {
 #[no_mangle]
 pub extern "C" fn ferrite_contract() -> &'static FerriteContract {
     &CONTRACT
-}
-
-/// Returns the size of the BAR of doorbell pages of a PF with room for `max_sfs` SFs.
-#[no_mangle]
-pub extern "C" fn ferrite_pf_doorbells_size(max_sfs: u16) -> u64 {
-    u64::from(bar::pf_doorbell_pages(max_sfs)) * u64::from(bar::DOORBELL_PAGE)
 }
 
 #[cfg(test)]
@@ -85,19 +82,12 @@ mod tests {
     #[test]
     fn bars_can_be_decoded() {
         for size in [
-            u64::from(CONTRACT.regs_size),
-            u64::from(CONTRACT.vf_doorbells_size),
-            u64::from(CONTRACT.msix_size),
-            ferrite_pf_doorbells_size(0),
-            ferrite_pf_doorbells_size(512),
-            ferrite_pf_doorbells_size(ids::MAX_SFS),
+            CONTRACT.regs_size,
+            CONTRACT.pf_doorbells_size,
+            CONTRACT.vf_doorbells_size,
+            CONTRACT.msix_size,
         ] {
             assert!(size.is_power_of_two() && size >= 0x1000, "{size:#x}");
         }
-    }
-
-    #[test]
-    fn largest_pf_has_a_doorbell_page_for_each_sf() {
-        assert!(ferrite_pf_doorbells_size(ids::MAX_SFS) >= 0x1000 * (1 + 1024));
     }
 }

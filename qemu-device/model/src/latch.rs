@@ -14,7 +14,6 @@ use ferrite_abi::bar::{
 };
 use ferrite_abi::ids::{
     FunctionId,
-    FunctionKind,
     MAX_QUEUES, //
 };
 
@@ -113,12 +112,10 @@ fn decode(function: PciFn, offset: u64) -> Option<(Slot, Doorbell)> {
     let page = u16::try_from(offset / u64::from(DOORBELL_PAGE)).ok()?;
     let doorbell = Doorbell::decode((offset % u64::from(DOORBELL_PAGE)) as u32)?;
     let id = match (function.vf_index(), page) {
-        (None, 0) => FunctionId::PF,
-        (None, page) => FunctionId::sf(page - 1)?,
+        (None, page) => FunctionId::of_pf_page(page)?,
         (Some(vf), 0) => FunctionId::vf(vf)?,
         (Some(_), _) => return None,
     };
-    debug_assert!(!matches!(id.kind(), None | Some(FunctionKind::Vf(_)) if page > 0));
     Some((Slot::of(id)?, doorbell))
 }
 
@@ -172,7 +169,7 @@ mod tests {
             (PciFn::PF, 4 * 64),
             (PciFn::PF, 0x400 + 4 * 64),
             (PciFn::PF, 0x800),
-            (PciFn::PF, 0x1000 * 1025),
+            (PciFn::PF, 0x1000 * 4096),
             (PciFn::PF, u64::MAX - 3),
             (PciFn::vf(0), 0x1000),
             (PciFn::vf(64), 0),

@@ -2,7 +2,7 @@
 
 //! Register accesses.
 
-use ferrite_abi::bar::pf_doorbell_pages;
+use ferrite_abi::bar::PF_DOORBELL_PAGES;
 use ferrite_abi::event::Syndrome;
 use ferrite_abi::regs::{
     AbiVersion,
@@ -114,7 +114,7 @@ impl Device {
             Limits::OFFSET => Limits(0)
                 .with_vectors(self.config.vectors(function).into())
                 .with_doorbell_pages(match function.vf_index() {
-                    None => pf_doorbell_pages(self.config.max_sfs),
+                    None => u32::from(PF_DOORBELL_PAGES),
                     Some(_) => 1,
                 })
                 .raw(),

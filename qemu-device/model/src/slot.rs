@@ -17,13 +17,16 @@ use crate::save::{
     Writer, //
 };
 
-/// Number of slots: the PF, the VFs, the SFs.
-pub(crate) const SLOTS: usize = 1 + MAX_VFS as usize + MAX_SFS as usize;
+/// Number of slots: the PF, the VFs, the SFs, and the representors of both.
+pub(crate) const SLOTS: usize = 1 + 2 * (MAX_VFS as usize + MAX_SFS as usize);
 
 const FIRST_SF: u16 = 1 + MAX_VFS;
+const FIRST_REPRESENTOR: u16 = FIRST_SF + MAX_SFS;
+/// From a VF or SF to its representor.
+const TO_REPRESENTOR: u16 = FIRST_REPRESENTOR - 1;
 
-/// Place of a function in the tables of the device: 0 for the PF, then the VFs, then the SFs.
-/// Always less than [`SLOTS`].
+/// Place of a function in the tables of the device: 0 for the PF, then the VFs, then the SFs,
+/// then the representors. Always less than [`SLOTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(u16);
 
@@ -39,6 +42,10 @@ impl Slot {
             Some(FunctionKind::Pf) => Some(Self::PF),
             Some(FunctionKind::Vf(index)) => Some(Self(1 + index)),
             Some(FunctionKind::Sf(index)) => Some(Self(FIRST_SF + index)),
+            Some(FunctionKind::VfRepresentor(index)) => Some(Self(TO_REPRESENTOR + 1 + index)),
+            Some(FunctionKind::SfRepresentor(index)) => {
+                Some(Self(TO_REPRESENTOR + FIRST_SF + index))
+            }
             None => None,
         }
     }
@@ -77,10 +84,15 @@ impl Slot {
 
     /// Returns the id of the function.
     pub(crate) const fn id(self) -> FunctionId {
-        if self.0 < FIRST_SF {
-            FunctionId(self.0)
+        let (slot, representor) = if self.0 < FIRST_REPRESENTOR {
+            (self.0, 0)
         } else {
-            FunctionId(FunctionId::FIRST_SF + self.0 - FIRST_SF)
+            (self.0 - TO_REPRESENTOR, FunctionId::REPRESENTOR)
+        };
+        if slot < FIRST_SF {
+            FunctionId(representor | slot)
+        } else {
+            FunctionId(representor | (FunctionId::FIRST_SF + slot - FIRST_SF))
         }
     }
 
@@ -112,8 +124,14 @@ impl Saved for Slot {
 const WORDS: usize = SLOTS.div_ceil(64);
 
 /// A set of slots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotSet([u64; WORDS]);
+
+impl Default for SlotSet {
+    fn default() -> Self {
+        Self([0; WORDS])
+    }
+}
 
 impl SlotSet {
     /// Adds a slot.

@@ -177,8 +177,12 @@ impl State {
             };
             let possible = match slot.id().kind() {
                 Some(FunctionKind::Pf) => true,
-                Some(FunctionKind::Vf(index)) => index < config.max_vfs,
-                Some(FunctionKind::Sf(index)) => index < config.max_sfs,
+                Some(FunctionKind::Vf(index) | FunctionKind::VfRepresentor(index)) => {
+                    index < config.max_vfs
+                }
+                Some(FunctionKind::Sf(index) | FunctionKind::SfRepresentor(index)) => {
+                    index < config.max_sfs
+                }
                 None => false,
             };
             if !possible || function.state == FunctionState::ABSENT {

@@ -59,8 +59,7 @@ const _: () = assert!(FETCH > MAX_TX_SEGMENTS as usize);
 const KNOWN_FLAGS: TxFlags = TxFlags::END
     .with(TxFlags::CSUM)
     .with(TxFlags::TSO)
-    .with(TxFlags::VLAN)
-    .with(TxFlags::DIRECT);
+    .with(TxFlags::VLAN);
 
 /// A TX queue.
 #[derive(Debug)]
@@ -262,9 +261,6 @@ impl Device {
             return TxStatus::BAD_DESCRIPTOR;
         };
         let flags = TxFlags(first.flags.get());
-        if flags.contains(TxFlags::DIRECT) {
-            return TxStatus::NOT_PERMITTED;
-        }
         let whole = &mut scratch.frame[..VLAN_TAG + length];
         if gather(
             &mut self.bus(host, slot.pci()),
@@ -374,7 +370,7 @@ fn check(descs: &[TxDesc]) -> Option<(&TxDesc, usize)> {
     let flags = TxFlags(first.flags.get());
     let mut length = 0u64;
     for desc in descs {
-        if desc.len.get() == 0 || desc.rsvd != [0; 4] {
+        if desc.len.get() == 0 || desc.rsvd != [0; 8] {
             return None;
         }
         length += u64::from(desc.len.get());

@@ -14,10 +14,7 @@ use ferrite_abi::cmd::{
     QueryFunctionDone,
     MAX_RSS_TABLE, //
 };
-use ferrite_abi::ids::{
-    FunctionKind,
-    MAX_MTU, //
-};
+use ferrite_abi::ids::MAX_MTU;
 use ferrite_abi::regs::FirmwareVersion;
 use ferrite_abi::ring::Depth;
 use ferrite_abi::wire::U16;
@@ -64,10 +61,7 @@ impl Handler for Identify {
 
 impl Handler for QueryFunction {
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<QueryFunctionDone, Status> {
-        let doorbell_page = match call.target.id().kind() {
-            Some(FunctionKind::Sf(index)) => 1 + index,
-            _ => 0,
-        };
+        let doorbell_page = call.target.id().doorbell_page();
         let function = call.function()?;
         Ok(QueryFunctionDone {
             mac: function.port.mac.0,
@@ -76,7 +70,7 @@ impl Handler for QueryFunction {
             // CAST: as many as the device was set up with.
             max_queues: U16::new(function.tx.len() as u16),
             state: U16::new(function.state.0),
-            doorbell_page: U16::new(doorbell_page),
+            doorbell_page: U16::new(doorbell_page.ok_or(Status::INTERNAL)?),
             // CAST: a constant.
             rss_table: U16::new(MAX_RSS_TABLE as u16),
             max_depth_log2: *Depth::LOG2_RANGE.end(),
