@@ -47,44 +47,53 @@ macro_rules! command {
 }
 use command;
 
+/// Hands the names of all commands in [`cmd`](crate::cmd), by ascending opcode, to the macro `$then`,
+/// behind the tokens that are given for it.
+#[macro_export]
+macro_rules! with_commands {
+    ($then:ident! $($more:tt)*) => {
+        $then! {
+            $($more)*
+            Echo,
+            Identify,
+            QueryFunction,
+            CreateEventQueue,
+            DestroyEventQueue,
+            CreateQueue,
+            DestroyQueue,
+            QueryQueue,
+            QueryLink,
+            EnablePort,
+            SetMac,
+            SetMtu,
+            SetRxMode,
+            QueryStats,
+            SetRss,
+            CreateSf,
+            DestroySf,
+            ConfigureFunction,
+            QueryFunctionConfig,
+            SetFunctionState,
+            AttachFunction,
+            SetVfPolicy,
+            SetEswitchMode,
+            QueryEswitch,
+            AddRule,
+            RemoveRule,
+            QueryRule,
+            CreateRateNode,
+            DestroyRateNode,
+            SetRate,
+            InjectFault,
+            ClearFaults,
+        }
+    };
+}
+
 macro_rules! table {
     ($($name:ident),* $(,)?) => {
         /// Every command, by ascending opcode.
         pub const COMMANDS: &[CommandInfo] = &[$( CommandInfo::of::<$name>(stringify!($name)) ),*];
     };
 }
-
-table! {
-    Echo,
-    Identify,
-    QueryFunction,
-    CreateEventQueue,
-    DestroyEventQueue,
-    CreateQueue,
-    DestroyQueue,
-    QueryQueue,
-    QueryLink,
-    EnablePort,
-    SetMac,
-    SetMtu,
-    SetRxMode,
-    QueryStats,
-    SetRss,
-    CreateSf,
-    DestroySf,
-    ConfigureFunction,
-    QueryFunctionConfig,
-    SetFunctionState,
-    AttachFunction,
-    SetVfPolicy,
-    SetEswitchMode,
-    QueryEswitch,
-    AddRule,
-    RemoveRule,
-    QueryRule,
-    CreateRateNode,
-    DestroyRateNode,
-    SetRate,
-    InjectFault,
-    ClearFaults,
-}
+with_commands!(table!);

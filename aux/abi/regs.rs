@@ -118,7 +118,7 @@ registers! {
         31:0 value, with_value;
     }
     /// Version of the contract, [`crate::ABI_VERSION`].
-    0x004 AbiVersion: Ro, reset 0x0001_0000 {
+    0x004 AbiVersion: Ro, reset 0x0001_0001 {
         /// Incompatible changes.
         31:16 major, with_major;
         /// Compatible additions.
@@ -266,6 +266,8 @@ crate::wire::codes! {
         BAD_TAIL = 2;
         /// A ring could not be read or written.
         DMA_FAULT = 3;
+        /// Turned on while the function is inactive.
+        INACTIVE = 4;
     }
 }
 

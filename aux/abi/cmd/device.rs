@@ -52,12 +52,17 @@ pub struct Identity {
     pub firmware_slots: U16,
     /// Identity of this very device, kept through migration: an RFC 4122 UUID in network order.
     pub uuid: [u8; 16],
+    /// MSI-X vectors that all VFs have together, 0 if their number cannot be changed.
+    pub total_vf_vectors: U32,
+    /// Largest number of MSI-X vectors of one VF.
+    pub max_vf_vectors: U16,
     /// Reserved.
-    pub rsvd: [u8; 120],
+    pub rsvd: [u8; 114],
 }
 layout!(Identity: 256 {
     serial @ 0, asic @ 32, fw_running @ 48, fw_stored @ 80, asic_revision @ 112, max_vfs @ 114,
-    max_sfs @ 116, firmware_slots @ 118, uuid @ 120, rsvd @ 136,
+    max_sfs @ 116, firmware_slots @ 118, uuid @ 120, total_vf_vectors @ 136,
+    max_vf_vectors @ 140, rsvd @ 142,
 });
 
 /// Describes a function.

@@ -68,8 +68,8 @@ codes! {
     }
 }
 
-/// Configures a VF or SF. What is not named in `mask` stays as it is; all takes effect at once but
-/// `mac`, `max_eqs` and `vectors`, which count from the next reset or activation of the function.
+/// Configures a VF or SF. What is not named in `mask` stays as it is. All takes effect at once but
+/// `mac` and `max_eqs` of a function in use, which count from its next reset.
 ///
 /// `INVALID_FIELD` for a multicast or zero address, capabilities that such a function cannot have,
 /// or a number out of range; nothing is changed then. `BAD_STATE` for `vectors` of a VF that is in

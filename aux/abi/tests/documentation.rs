@@ -60,7 +60,7 @@ structs! {
     cmd::Identify {}
     cmd::Identity {
         serial, asic, fw_running, fw_stored, asic_revision, max_vfs, max_sfs, firmware_slots, uuid,
-        rsvd
+        total_vf_vectors, max_vf_vectors, rsvd
     }
     cmd::QueryFunction {}
     cmd::QueryFunctionDone {
@@ -89,6 +89,34 @@ structs! {
     }
     cmd::SetRss { hash, entries }
     cmd::RssTable { key, queues }
+    cmd::CreateSf { sfnum }
+    cmd::CreateSfDone { function, rsvd }
+    cmd::DestroySf {}
+    cmd::ConfigureFunction { mask, mac, caps, max_eqs, vectors, vlan }
+    cmd::QueryFunctionConfig {}
+    cmd::FunctionConfig { mac, caps, max_eqs, vectors, vlan, state, sfnum }
+    cmd::SetFunctionState { state, rsvd }
+    cmd::AttachFunction { attach, rsvd }
+    cmd::SetVfPolicy { state, rsvd }
+    cmd::SetEswitchMode { mode, rsvd }
+    cmd::QueryEswitch {}
+    cmd::QueryEswitchDone { mode, max_rate_nodes, rules, max_rules }
+    cmd::AddRule {}
+    cmd::AddRuleDone { rule }
+    cmd::Rule { priority, in_port, rsvd, actions, key, mask }
+    cmd::RuleAction { kind, argument }
+    cmd::RuleKey {
+        dst_mac, src_mac, eth_type, vlan_tci, tagged, ip_proto, tos, ttl, fragment, rsvd, src_ip,
+        dst_ip, src_port, dst_port, tcp_flags, rsvd2
+    }
+    cmd::RemoveRule { rule }
+    cmd::QueryRule { rule }
+    cmd::QueryRuleDone { packets, bytes, idle_ms }
+    cmd::CreateRateNode {}
+    cmd::CreateRateNodeDone { node, rsvd }
+    cmd::DestroyRateNode { node, rsvd }
+    cmd::SetRate { node, parent }
+    cmd::Rate { tx_max, tx_share, priority, weight, tc_bw }
     cmd::InjectFault { kind, opcode, skip, count, param }
     cmd::ClearFaults {}
     event::Event { kind, function, payload, meta }
@@ -119,13 +147,17 @@ macro_rules! codes {
 // Codes that have a table of their own, headed by the type's name. Opcodes and event kinds stand
 // in the tables of commands and of events.
 codes! { plain_codes:
-    admin::Status, cmd::FaultKind, cmd::QueueKind, desc::TxStatus, event::FunctionState,
+    admin::Status, cmd::EswitchMode, cmd::FaultKind, cmd::QueueKind, cmd::RuleActionKind,
+    desc::TxStatus, event::FunctionState,
     event::QueueSyndrome, event::Syndrome, regs::AdminError,
 }
 codes! { opcodes: admin::Opcode }
 codes! { event_kinds: event::EventKind }
 // Sets of flags, documented by bit number.
-codes! { flag_sets: cmd::RssHash, cmd::RxMode, desc::RxFlags, desc::TxFlags, regs::Features }
+codes! { flag_sets:
+    cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::RssHash, cmd::RxMode,
+    desc::RxFlags, desc::TxFlags, regs::Features,
+}
 
 macro_rules! constants {
     ($($($path:ident)::+ = $value:expr;)*) => {
@@ -153,10 +185,15 @@ constants! {
     bar::BAR_MSIX = bar::BAR_MSIX;
     bar::MSIX_PBA_OFFSET = bar::MSIX_PBA_OFFSET;
     bar::BAR_MSIX_SIZE = bar::BAR_MSIX_SIZE;
+    bar::PF_DOORBELL_PAGES = bar::PF_DOORBELL_PAGES;
     bar::DOORBELL_PAGE = bar::DOORBELL_PAGE;
     bar::DOORBELL_TX = bar::DOORBELL_TX;
     bar::DOORBELL_RX = bar::DOORBELL_RX;
     bar::DOORBELL_VIRTIO = bar::DOORBELL_VIRTIO;
+    cmd::MAX_RULE_ACTIONS = cmd::MAX_RULE_ACTIONS;
+    cmd::UPLINK = cmd::UPLINK;
+    cmd::RATE_ROOT = cmd::RATE_ROOT;
+    cmd::TRAFFIC_CLASSES = cmd::TRAFFIC_CLASSES;
     cmd::MAX_RX_FILTER = cmd::MAX_RX_FILTER;
     cmd::RSS_KEY = cmd::RSS_KEY;
     cmd::MAX_RSS_TABLE = cmd::MAX_RSS_TABLE;
@@ -177,6 +214,7 @@ constants! {
     ids::MIN_MTU = ids::MIN_MTU;
     ids::MAX_MTU = ids::MAX_MTU;
     ids::FunctionId::PF = ids::FunctionId::PF.0;
+    ids::FunctionId::REPRESENTOR = ids::FunctionId::REPRESENTOR;
     ids::FunctionId::FIRST_SF = ids::FunctionId::FIRST_SF;
     ring::Depth::LOG2_RANGE = range(ring::Depth::LOG2_RANGE);
 }
@@ -185,7 +223,7 @@ constants! {
 const TABLES: &[&str] = &["REGISTERS", "COMMANDS", "NAMES", "NAMED", "INFO", "OFFSET"];
 
 /// Tables that are prose in columns, by their first heading.
-const PROSE: &[&str] = &["Page", "Capability", "Group", "Reset", "Version"];
+const PROSE: &[&str] = &["Page", "Capability", "Group", "Reset", "State", "Version"];
 
 fn last(path: &'static str) -> &'static str {
     path.rsplit("::").next().unwrap_or(path).trim()

@@ -17,7 +17,10 @@ use ferrite_abi::cmd::{
 use ferrite_abi::ids::MAX_MTU;
 use ferrite_abi::regs::FirmwareVersion;
 use ferrite_abi::ring::Depth;
-use ferrite_abi::wire::U16;
+use ferrite_abi::wire::{
+    U16,
+    U32, //
+};
 
 use super::{
     zero,
@@ -53,7 +56,9 @@ impl Handler for Identify {
             max_sfs: U16::new(config.max_sfs),
             firmware_slots: U16::new(FIRMWARE_SLOTS),
             uuid: config.uuid,
-            rsvd: [0; 120],
+            total_vf_vectors: U32::new(0),
+            max_vf_vectors: U16::new(0),
+            rsvd: [0; 114],
         };
         Ok(())
     }
