@@ -14,6 +14,9 @@ pub const CORE: &CStr = c"ferrite_core";
 pub const ETH: &CStr = c"eth";
 /// Sub-function.
 pub const SF: &CStr = c"sf";
+/// Representor of a VF or SF: its [`Function`](crate::Function) is the one of the representor, the
+/// devlink port of that is the one of the function represented.
+pub const REP: &CStr = c"rep";
 /// virtio-net device of a function, for vDPA.
 pub const VNET: &CStr = c"vnet";
 /// Migration of a VF, for VFIO.

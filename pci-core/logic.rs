@@ -14,9 +14,15 @@ pub mod eventq;
 pub mod failure;
 #[path = "logic/fault.rs"]
 pub mod fault;
+#[path = "logic/function.rs"]
+pub mod function;
 #[path = "logic/identity.rs"]
 pub mod identity;
+#[path = "logic/idset.rs"]
+pub mod idset;
 #[path = "logic/port.rs"]
 pub mod port;
+#[path = "logic/request.rs"]
+pub mod request;
 #[path = "logic/slot.rs"]
 pub mod slot;

@@ -6,4 +6,7 @@ mod adminq;
 mod bench;
 mod eventq;
 mod fault;
+mod function;
 mod identity;
+mod idset;
+mod request;
