@@ -1,28 +1,83 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! devlink: instances, what they tell of a device, ports.
+//! devlink: instances, what they tell of a device, ports and the functions behind them, parameters,
+//! resources, rates.
 //!
 //! A driver implements [`Ops`] for its data and makes an [`Instance`] of it. Each operation that the
 //! driver implements shows in the C table of operations; others stay empty, so that devlink itself
 //! answers that they are not supported.
 //!
+//! # The lock
+//!
+//! An instance has a lock, which is held while any operation runs. The operation is passed a
+//! [`Locked`] to show for it; elsewhere, [`Instance::lock`] makes one. Things that come and go under
+//! the lock are added with it and removed by dropping them, in operations and elsewhere alike: the
+//! drop takes the lock if the thread does not have it. Other locks that are held around such a drop,
+//! or around [`Instance::lock`], must not be taken in an operation.
+//!
+//! Operations `reload_down` and `reload_up` run with the lock of the instance's device held, too,
+//! which is taken first. The instance of a function, such as an SF, is locked after the one of its
+//! parent or not together with it.
+//!
 //! C header: [`include/net/devlink.h`](srctree/include/net/devlink.h)
 
 mod extack;
 pub mod info;
+mod lock;
+mod ops;
+mod param;
 mod port;
+mod port_ops;
+mod rate;
+mod resource;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 
 pub use extack::ExtAck;
 pub use info::Info;
+pub(crate) use lock::Memory;
+pub use lock::{
+    Guard,
+    Locked, //
+};
+pub use ops::{
+    EswitchMode,
+    NewFlavour,
+    NewPort,
+    Ops, //
+};
+pub use param::{
+    BoolParam,
+    Params, //
+};
 pub use port::{
     Flavour,
     Port,
-    PortRegistration, //
+    PortAttributes,
+    PortRegistration,
+    MAX_SWITCH_ID, //
+};
+pub use port_ops::{
+    FunctionState,
+    OpState,
+    PortOps, //
+};
+pub use rate::{
+    Member,
+    RateLeaf,
+    RateOps,
+    Setting,
+    TRAFFIC_CLASSES, //
+};
+pub use resource::{
+    Occupancy,
+    Resource,
+    Resources, //
 };
 
 use crate::bindings;
 use core::{
-    marker::PhantomData,
+    any::TypeId,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -31,102 +86,34 @@ use kernel::{
         Bound,
         Device, //
     },
-    error::from_result,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
-            Full, //
+            Relaxed, //
         },
         Arc, //
     },
 };
+use ops::{
+    Private,
+    Table, //
+};
 
-/// What a driver does for a devlink instance. All operations are called in process context.
-#[vtable]
-pub trait Ops: Send + Sync + 'static {
-    /// Tells of the device and its firmware. Called with the instance's lock held.
-    fn info_get(&self, info: &mut Info<'_>, extack: &mut ExtAck<'_>) -> Result {
-        let _ = (info, extack);
-        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
-    }
-}
-
-/// The C table of the operations of a `T`.
-struct Table<T: Ops>(PhantomData<T>);
-
-impl<T: Ops> Table<T> {
-    const OPS: bindings::devlink_ops = bindings::devlink_ops {
-        info_get: if T::HAS_INFO_GET {
-            Some(Self::info_get)
-        } else {
-            None
-        },
-        ..pin_init::zeroed()
-    };
-    const OPS_REF: &'static bindings::devlink_ops = &Self::OPS;
-
-    /// # Safety
-    ///
-    /// `devlink` was made by [`Instance::new`] with this table, and is registered for `'a`.
-    unsafe fn data<'a>(devlink: *mut bindings::devlink) -> &'a T {
-        // SAFETY: by the requirements of this function, `devlink` is valid and its private part
-        // holds a pointer to the `T` that `Registration` keeps until it has unregistered it.
-        unsafe { &**bindings::devlink_priv(devlink).cast::<*const T>() }
-    }
-
-    /// # Safety
-    ///
-    /// `devlink` is as for [`Table::data`]; `req` is being answered and `extack` is null or valid,
-    /// both until this returns.
-    unsafe extern "C" fn info_get(
-        devlink: *mut bindings::devlink,
-        req: *mut bindings::devlink_info_req,
-        extack: *mut bindings::netlink_ext_ack,
-    ) -> c_int {
-        // SAFETY: by the requirements of this function.
-        let data = unsafe { Self::data(devlink) };
-        // SAFETY: by the requirements of this function.
-        let (mut info, mut extack) = unsafe { (Info::from_raw(req), ExtAck::from_raw(extack)) };
-        from_result(|| data.info_get(&mut info, &mut extack).map(|()| 0))
-    }
-}
-
-/// The memory of an instance. Nothing of the driver's belongs to it, so that its module can go
-/// while a port is kept.
-///
-/// # Invariants
-///
-/// `devlink` is an allocated instance.
-pub(crate) struct Memory {
-    devlink: NonNull<bindings::devlink>,
-}
-
-// SAFETY: a `struct devlink` does not belong to a thread.
-unsafe impl Send for Memory {}
-
-// SAFETY: the functions on a `struct devlink` that are used lock it.
-unsafe impl Sync for Memory {}
-
-impl Memory {
-    pub(crate) fn as_raw(&self) -> *mut bindings::devlink {
-        self.devlink.as_ptr()
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: by the invariants of this type. Whoever registered it, or a port of it, held a
-        // reference to this and has unregistered that.
-        unsafe { bindings::devlink_free(self.as_raw()) };
-    }
+/// Returns the errno of what devlink or the driver does not do.
+pub fn not_supported() -> Error {
+    // CAST: errno values are small.
+    Error::from_errno(-(kernel::bindings::EOPNOTSUPP as c_int))
 }
 
 /// An instance that is allocated and perhaps not registered: ports can be added to it.
 pub struct Instance<T: Ops> {
     memory: Arc<Memory>,
     data: Arc<T>,
+    /// Written with the lock held.
     registered: Atomic<bool>,
+    /// Written with the lock held.
+    nested: Atomic<bool>,
 }
 
 impl<T: Ops> Instance<T> {
@@ -136,35 +123,69 @@ impl<T: Ops> Instance<T> {
     ///
     /// `ENOMEM`.
     pub fn new(device: &Device<Bound>, data: Arc<T>) -> Result<Self> {
+        // SAFETY: the table is one of the operations of a `T`.
+        unsafe { Self::with_table(device, data, Table::<T>::OPS_REF, None) }
+    }
+
+    /// As [`Instance::new`], for an instance whose ports have [rates](RateOps).
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn with_rates(device: &Device<Bound>, data: Arc<T>) -> Result<Self>
+    where
+        T: RateOps,
+    {
+        // SAFETY: the table is one of the operations of a `T`.
+        unsafe {
+            let table = rate::Table::<T>::OPS_REF;
+            Self::with_table(device, data, table, Some(TypeId::of::<T>()))
+        }
+    }
+
+    /// # Safety
+    ///
+    /// What `table` lists may be called with an instance whose private part is a `Private<T>`.
+    unsafe fn with_table(
+        device: &Device<Bound>,
+        data: Arc<T>,
+        table: &'static bindings::devlink_ops,
+        rates: Option<TypeId>,
+    ) -> Result<Self> {
         // SAFETY: the table lives for ever and `device` is valid; devlink takes a reference to it.
         let devlink = unsafe {
             bindings::ferrite_helper_devlink_alloc(
-                Table::<T>::OPS_REF,
-                size_of::<*const T>(),
+                table,
+                size_of::<Private<T>>(),
                 // CAST: `Device` is a transparent wrapper of `struct device`.
                 core::ptr::from_ref(device).cast_mut().cast(),
             )
         };
         let devlink = NonNull::new(devlink).ok_or(ENOMEM)?;
-        // SAFETY: the private part is as large as was asked for, aligned for a pointer, and nobody
+        // SAFETY: it was just allocated.
+        let memory = Arc::new(unsafe { Memory::new(devlink, rates) }, GFP_KERNEL)?;
+        let private = Private {
+            data: Arc::as_ptr(&data),
+            memory: Arc::as_ptr(&memory),
+        };
+        // SAFETY: the private part is as large as was asked for and aligned for pointers, and nobody
         // else knows of it yet.
         unsafe {
             bindings::devlink_priv(devlink.as_ptr())
-                .cast::<*const T>()
-                .write(Arc::as_ptr(&data))
+                .cast::<Private<T>>()
+                .write(private)
         };
-        // INVARIANT: as just allocated.
-        let memory = Memory { devlink };
         Ok(Self {
-            memory: Arc::new(memory, GFP_KERNEL)?,
+            memory,
             data,
             registered: Atomic::new(false),
+            nested: Atomic::new(false),
         })
     }
 
-    /// Takes the instance's lock, under which ports come and go.
-    pub fn lock(&self) -> Locked<'_> {
-        Locked::new(&self.memory)
+    /// Takes the instance's lock. A thread that has it already gets it once more.
+    pub fn lock(&self) -> Guard<'_> {
+        self.memory.lock()
     }
 
     /// Makes the instance visible to users, until what is returned is dropped.
@@ -174,9 +195,10 @@ impl<T: Ops> Instance<T> {
     /// `EBUSY` if it was made visible before.
     pub fn register(&self) -> Result<Registration> {
         let locked = self.lock();
-        if self.registered.xchg(true, Full) {
+        if self.registered.load(Relaxed) {
             return Err(EBUSY);
         }
+        self.registered.store(true, Relaxed);
         // SAFETY: the instance was never registered, and the lock is held. The data is kept until
         // it is unregistered.
         unsafe { bindings::devl_register(locked.as_raw()) };
@@ -185,6 +207,26 @@ impl<T: Ops> Instance<T> {
             memory: self.memory.clone(),
             _data: self.data.clone(),
         })
+    }
+
+    /// Shows the instance as the one of the function behind `port`, a [`Flavour::PciSf`] of another
+    /// instance, for as long as this one is registered. Takes the lock of this instance and not that
+    /// of the port's.
+    ///
+    /// The port must not be removed meanwhile: it is not while its function's device is there.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if this instance is registered or was nested before, `EINVAL` if the port is none of
+    /// an SF of this host, `ENODEV` if it was removed, `ENOMEM`.
+    pub fn nest_in(&self, port: &Port) -> Result {
+        let locked = self.lock();
+        if self.registered.load(Relaxed) || self.nested.load(Relaxed) {
+            return Err(EBUSY);
+        }
+        port.nest(&locked)?;
+        self.nested.store(true, Relaxed);
+        Ok(())
     }
 }
 
@@ -198,7 +240,7 @@ impl<T: Ops> Deref for Instance<T> {
 
 /// An instance is visible to users for as long as this lives.
 ///
-/// Must not be dropped with the lock of the instance held.
+/// Must not be dropped in an operation of this very instance, which devlink goes on with.
 pub struct Registration {
     memory: Arc<Memory>,
     // What operations are called with.
@@ -211,33 +253,12 @@ impl<T: Send + Sync> Keep for T {}
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: `register` registered it and nobody has unregistered it.
-        unsafe { bindings::devlink_unregister(self.memory.as_raw()) };
-    }
-}
-
-/// The lock of an instance, held.
-pub struct Locked<'a>(&'a Arc<Memory>);
-
-impl<'a> Locked<'a> {
-    fn new(memory: &'a Arc<Memory>) -> Self {
-        // SAFETY: by the invariants of `Memory`.
-        unsafe { bindings::devl_lock(memory.as_raw()) };
-        Self(memory)
-    }
-
-    fn as_raw(&self) -> *mut bindings::devlink {
-        self.0.as_raw()
-    }
-
-    fn memory(&self) -> &Arc<Memory> {
-        self.0
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        // SAFETY: `new` took the lock.
-        unsafe { bindings::devl_unlock(self.as_raw()) };
+        let locked = self.memory.lock();
+        // SAFETY: `register` registered it and nobody has unregistered it; the lock is held. Users
+        // cannot make rate nodes any more, and what was made must not outlive the data.
+        unsafe {
+            bindings::devl_unregister(locked.as_raw());
+            bindings::devl_rate_nodes_destroy(locked.as_raw());
+        }
     }
 }
