@@ -57,6 +57,9 @@ modules: ## the kernel modules
 kernel: ## the guest kernel
 	@tools/kernel/build >/dev/null
 
+kselftests: ## the kernel's own tests of network drivers, which `make selftests T=kernel` runs
+	@tools/kernel/kselftests >/dev/null
+
 qemu: ## QEMU with the Ferrite device
 	@tools/qemu/build >/dev/null
 
@@ -72,7 +75,7 @@ clean: ## remove what was built for this tree; make clean ALL=yes removes the wh
 help: ## this text
 	@awk -f tools/help.awk $(MAKEFILE_LIST)
 
-.PHONY: demo vm shell check check-debug lint model-test device-test kunit selftests fuzz modules kernel qemu toolbox docs clean help
+.PHONY: demo vm shell check check-debug lint model-test device-test kunit selftests fuzz modules kernel kselftests qemu toolbox docs clean help
 
 # Wrong use deserves more than "No rule to make target".
 %:

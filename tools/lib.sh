@@ -25,7 +25,7 @@ ferrite_cache=$(cd "$ferrite_cache" && pwd -P)
 # Where Debian's packages come from.
 # shellcheck disable=SC2034
 debian_mirror=${FERRITE_DEBIAN_MIRROR:-http://deb.debian.org/debian}
-mkdir -p "$ferrite_cache"/{download,toolbox,src,kernel,modules,qemu,qemu-build,cargo,target,home,lock,log,run}
+mkdir -p "$ferrite_cache"/{download,toolbox,src,kernel,kselftests,modules,clients,qemu,qemu-build,cargo,target,home,lock,log,run}
 
 # State that follows one working tree rather than content (incremental builds go by time stamps, which two
 # trees must not share).
