@@ -142,6 +142,11 @@ void ferrite_function_reset(FerriteFunction *function);
 void ferrite_function_flr(FerriteFunction *function);
 /* Returns whether the reset under way is a function-level reset. */
 bool ferrite_function_in_flr(FerriteFunction *function);
+/*
+ * Changes the number of vectors that the MSI-X capability tells, to no more
+ * than the function was realized with.
+ */
+void ferrite_function_set_vectors(FerriteFunction *function, uint16_t vectors);
 void ferrite_function_add_acs(FerriteFunction *function, uint16_t offset);
 /* Sends what the model raised. */
 void ferrite_function_deliver(FerriteFunction *function);

@@ -167,6 +167,19 @@ uint16_t ferrite_function_realize(FerriteFunction *function,
     return offset;
 }
 
+void ferrite_function_set_vectors(FerriteFunction *function, uint16_t vectors)
+{
+    PCIDevice *pci = function->pci;
+    uint8_t *flags = pci->config + pci->msix_cap + PCI_MSIX_FLAGS;
+
+    assert(vectors && vectors <= pci->msix_entries_nr);
+    pci_set_word(flags, (pci_get_word(flags) & ~PCI_MSIX_FLAGS_QSIZE) |
+                 (vectors - 1));
+    /* It may be another one in the machine that a state comes from. */
+    pci_word_test_and_clear_mask(pci->cmask + pci->msix_cap + PCI_MSIX_FLAGS,
+                                 PCI_MSIX_FLAGS_QSIZE);
+}
+
 void ferrite_function_add_acs(FerriteFunction *function, uint16_t offset)
 {
     /*

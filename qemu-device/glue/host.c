@@ -146,6 +146,18 @@ static void ferrite_raise(void *opaque, uint16_t number, uint16_t vector)
     }
 }
 
+static void ferrite_set_vectors(void *opaque, uint16_t number,
+                                uint16_t vectors)
+{
+    FerritePf *pf = opaque;
+    FerriteFunction *function = ferrite_lookup(pf, number);
+
+    trace_ferrite_vectors(ferrite_name(pf), number, vectors);
+    if (function) {
+        ferrite_function_set_vectors(function, vectors);
+    }
+}
+
 static void ferrite_uplink_send(void *opaque, const uint8_t *frame, size_t len)
 {
     ferrite_net_send(opaque, frame, len);
@@ -229,6 +241,9 @@ static void ferrite_trace(void *opaque, uint32_t kind, const uint64_t *words)
     case FERRITE_TRACE_UPLINK:
         trace_ferrite_uplink(dev, a);
         break;
+    case FERRITE_TRACE_FUNCTION:
+        trace_ferrite_function(dev, a, b);
+        break;
     case FERRITE_TRACE_GUEST_ERROR:
         trace_ferrite_guest_error(dev, a, b, c);
         break;
@@ -247,6 +262,7 @@ FerriteHost ferrite_host(FerritePf *pf)
         .dma_load32 = ferrite_dma_load32,
         .dma_store32 = ferrite_dma_store32,
         .raise = ferrite_raise,
+        .set_vectors = ferrite_set_vectors,
         .uplink_send = ferrite_uplink_send,
         .uplink_ready = ferrite_uplink_ready,
         .now = ferrite_now,

@@ -47,11 +47,13 @@ static void ferrite_vf_realize(PCIDevice *pci, Error **errp)
 
     offset = ferrite_function_realize(function,
                                       ferrite_contract()->vf_doorbells_size,
-                                      pf->vf_vectors, errp);
+                                      ferrite_device_max_vf_vectors(pf->model),
+                                      errp);
     if (!offset) {
         ferrite_function_unrealize(function);
         return;
     }
+    ferrite_function_set_vectors(function, pf->vf_vectors);
     ferrite_function_add_acs(function, offset);
     pf->functions[function->number] = function;
 }

@@ -117,8 +117,8 @@ static const VMStateDescription ferrite_vf_vmstate = {
  */
 const VMStateDescription ferrite_vmstate = {
     .name = "ferrite",
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .pre_save = ferrite_pre_save,
     .post_save = ferrite_post_save,
     .pre_load = ferrite_pre_load,
@@ -126,6 +126,8 @@ const VMStateDescription ferrite_vmstate = {
     .fields = (const VMStateField[]) {
         VMSTATE_PCI_DEVICE(parent_obj, FerritePf),
         VMSTATE_MSIX(parent_obj, FerritePf),
+        /* The MSI-X tables of the VFs, which follow, have a size by that. */
+        VMSTATE_UINT16_EQUAL(vf_vectors, FerritePf, NULL),
         {
             .name = "vfs",
             .vmsd = &ferrite_vf_vmstate,

@@ -71,6 +71,10 @@ enum FerriteTrace {
      */
     FERRITE_TRACE_UPLINK,
     /**
+     * A function changed its state: function id, state.
+     */
+    FERRITE_TRACE_FUNCTION,
+    /**
      * The driver did what it must not: PCI function, which mistake, value.
      */
     FERRITE_TRACE_GUEST_ERROR,
@@ -175,7 +179,7 @@ typedef struct FerriteConfig {
      */
     uint16_t pf_vectors;
     /**
-     * MSI-X vectors of each VF.
+     * MSI-X vectors that each VF comes with.
      */
     uint16_t vf_vectors;
     /**
@@ -246,6 +250,12 @@ typedef struct FerriteHost {
     void (*raise)(void *opaque,
                   uint16_t function,
                   uint16_t vector);
+    /**
+     * Changes the size of the MSI-X table that the capability of a VF tells.
+     */
+    void (*set_vectors)(void *opaque,
+                        uint16_t function,
+                        uint16_t vectors);
     /**
      * Sends a frame through the uplink.
      */
@@ -338,6 +348,15 @@ void ferrite_device_reg_write(const struct FerriteDevice *device,
                               uint64_t offset,
                               uint8_t size,
                               uint64_t value);
+
+/**
+ * Returns the largest number of MSI-X vectors that a VF may be given. 0 if refused.
+ *
+ * # Safety
+ *
+ * `device` must be valid (rule 1 of this crate).
+ */
+uint16_t ferrite_device_max_vf_vectors(const struct FerriteDevice *device);
 
 /**
  * Lets the device work. Returns whether there is more to do, also if refused.

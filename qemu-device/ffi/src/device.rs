@@ -73,7 +73,7 @@ pub struct FerriteConfig {
     pub max_sfs: u16,
     /// MSI-X vectors of the PF.
     pub pf_vectors: u16,
-    /// MSI-X vectors of each VF.
+    /// MSI-X vectors that each VF comes with.
     pub vf_vectors: u16,
     /// Whether faults can be injected.
     pub faults: bool,
@@ -204,6 +204,20 @@ pub unsafe extern "C" fn ferrite_device_reg_write(
     // SAFETY: valid by the caller's promise.
     let device = unsafe { borrow(device) };
     device.enter(|device, host| device.reg_write(host, PciFn(function), offset, size, value));
+}
+
+/// Returns the largest number of MSI-X vectors that a VF may be given. 0 if refused.
+///
+/// # Safety
+///
+/// `device` must be valid (rule 1 of this crate).
+#[no_mangle]
+pub unsafe extern "C" fn ferrite_device_max_vf_vectors(device: *const FerriteDevice) -> u16 {
+    // SAFETY: valid by the caller's promise.
+    let device = unsafe { borrow(device) };
+    device
+        .enter(|device, _| device.config().max_vf_vectors())
+        .unwrap_or(0)
 }
 
 /// Lets the device work. Returns whether there is more to do, also if refused.
@@ -484,6 +498,7 @@ mod tests {
             dma_load32: no_load,
             dma_store32: no_store,
             raise: no_raise,
+            set_vectors: no_raise,
             uplink_send: no_send,
             uplink_ready: nothing,
             now: calls_back,

@@ -51,6 +51,8 @@ pub struct FerriteHost {
         unsafe extern "C" fn(opaque: *mut c_void, function: u16, addr: u64, value: u32) -> bool,
     /// Raises an MSI-X vector.
     pub raise: unsafe extern "C" fn(opaque: *mut c_void, function: u16, vector: u16),
+    /// Changes the size of the MSI-X table that the capability of a VF tells.
+    pub set_vectors: unsafe extern "C" fn(opaque: *mut c_void, function: u16, vectors: u16),
     /// Sends a frame through the uplink.
     pub uplink_send: unsafe extern "C" fn(opaque: *mut c_void, frame: *const u8, len: usize),
     /// Tells that a frame that was refused by `ferrite_device_receive` would be taken now.
@@ -106,6 +108,11 @@ impl Host for FerriteHost {
     fn raise(&mut self, function: PciFn, vector: u16) {
         // SAFETY: all arguments are values; `opaque` is what was given for this callback.
         unsafe { (self.raise)(self.opaque, function.0, vector) }
+    }
+
+    fn set_vectors(&mut self, function: PciFn, vectors: u16) {
+        // SAFETY: all arguments are values; `opaque` is what was given for this callback.
+        unsafe { (self.set_vectors)(self.opaque, function.0, vectors) }
     }
 
     fn uplink_send(&mut self, frame: &[u8]) {
@@ -174,6 +181,8 @@ pub enum FerriteTrace {
     Vfs,
     /// The link of the uplink changed: whether it is up.
     Uplink,
+    /// A function changed its state: function id, state.
+    Function,
     /// The driver did what it must not: PCI function, which mistake, value.
     GuestError,
 }
@@ -197,6 +206,7 @@ mod tests {
             FerriteTrace::Fault,
             FerriteTrace::Vfs,
             FerriteTrace::Uplink,
+            FerriteTrace::Function,
             FerriteTrace::GuestError,
         ];
         let names: Vec<String> = kinds

@@ -4,6 +4,7 @@
 
 mod device;
 mod fault;
+mod function;
 mod port;
 mod queue;
 
@@ -17,24 +18,32 @@ use ferrite_abi::admin::{
     RESULT, //
 };
 use ferrite_abi::cmd::{
+    AttachFunction,
     ClearFaults,
+    ConfigureFunction,
     CreateEventQueue,
     CreateQueue,
+    CreateSf,
     DestroyEventQueue,
     DestroyQueue,
+    DestroySf,
     Echo,
     EnablePort,
     Identify,
     InjectFault,
     QueryFunction,
+    QueryFunctionConfig,
     QueryLink,
     QueryQueue,
     QueryStats,
+    SetFunctionState,
     SetMac,
     SetMtu,
     SetRss,
-    SetRxMode, //
+    SetRxMode,
+    SetVfPolicy, //
 };
+use ferrite_abi::event::FunctionState;
 use ferrite_abi::ids::FunctionId;
 use ferrite_abi::regs::Features;
 use ferrite_abi::wire::IntoBytes;
@@ -70,7 +79,7 @@ impl Call<'_> {
 
     /// Checks a vector of the PCI function that the command is about.
     pub(crate) fn check_vector(&self, vector: u16) -> Result<(), Status> {
-        if vector < self.device.config.vectors(self.target.pci()) {
+        if vector < self.device.vectors(self.target.pci()) {
             Ok(())
         } else {
             Err(Status::INVALID_FIELD)
@@ -78,10 +87,45 @@ impl Call<'_> {
     }
 }
 
+/// What the function has to be that a command names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// Any that is there.
+    Any,
+    /// One that a driver uses.
+    InUse,
+    /// The PF, since the command is about the device as a whole.
+    Pf,
+    /// A VF or SF.
+    Provisioned,
+    /// An SF.
+    Sf,
+}
+
+impl Named {
+    /// Checks the function that was named.
+    fn check(self, slot: Slot, function: &Function) -> Result<(), Status> {
+        let fits = match self {
+            Self::Any => true,
+            Self::InUse if function.state != FunctionState::IN_USE => {
+                return Err(Status::BAD_STATE);
+            }
+            Self::InUse => true,
+            Self::Pf => slot.is_pf(),
+            Self::Provisioned => slot.is_vf() || slot.is_sf(),
+            Self::Sf => slot.is_sf(),
+        };
+        fits.then_some(()).ok_or(Status::INVALID_FUNCTION)
+    }
+}
+
 /// How a command is carried out.
 pub(crate) trait Handler: Command {
     /// Features without which the device refuses it.
     const NEEDS: Features = Features(0);
+
+    /// What the function has to be that it names.
+    const NAMES: Named = Named::Any;
 
     /// Returns whether all reserved fields are zero.
     fn is_clean(&self) -> bool {
@@ -138,6 +182,13 @@ pub(crate) fn carry_out(
         SetRxMode,
         QueryStats,
         SetRss,
+        CreateSf,
+        DestroySf,
+        ConfigureFunction,
+        QueryFunctionConfig,
+        SetFunctionState,
+        AttachFunction,
+        SetVfPolicy,
         InjectFault,
         ClearFaults,
     );
@@ -164,6 +215,7 @@ fn run<C: Handler>(
         .command::<C>()
         .filter(C::is_clean)
         .ok_or(Status::INVALID_FIELD)?;
+    C::NAMES.check(call.target, call.function()?)?;
     let mut data = C::Data::new_zeroed();
     let (addr, length) = (submission.data_addr.get(), submission.data_len.get());
     match C::DATA {

@@ -31,6 +31,9 @@ pub(crate) const ASIC_REVISION: u16 = 1;
 /// Firmware slots of the board.
 pub(crate) const FIRMWARE_SLOTS: u16 = 2;
 
+/// How many times the vectors that a VF comes with it can be given.
+const VF_VECTORS_FACTOR: u32 = 4;
+
 /// Set-up of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -44,7 +47,7 @@ pub struct Config {
     pub max_sfs: u16,
     /// MSI-X vectors of the PF.
     pub pf_vectors: u16,
-    /// MSI-X vectors of each VF.
+    /// MSI-X vectors that each VF comes with.
     pub vf_vectors: u16,
     /// Whether faults can be injected.
     pub faults: bool,
@@ -65,7 +68,7 @@ impl Default for Config {
             num_queues: 8,
             max_vfs: 16,
             max_sfs: 512,
-            pf_vectors: 64,
+            pf_vectors: 256,
             vf_vectors: 16,
             faults: false,
             fault_script: String::new(),
@@ -124,6 +127,9 @@ impl Config {
             if self.max_vfs > 0 {
                 features = features.with(Features::SRIOV);
             }
+            if self.max_sfs > 0 {
+                features = features.with(Features::SUB_FUNCTIONS);
+            }
             if self.faults {
                 features = features.with(Features::FAULTS);
             }
@@ -131,15 +137,20 @@ impl Config {
         features
     }
 
-    /// Returns the number of queues of each kind of a function that raises its interrupts as
-    /// `function`: no more than there are vectors, one of which is that of the admin queue.
-    pub(crate) fn num_queues_of(&self, function: PciFn) -> u16 {
-        self.num_queues
-            .min(self.vectors(function).saturating_sub(1))
-            .max(1)
+    /// Returns the number of MSI-X vectors that all VFs have together.
+    pub(crate) fn total_vf_vectors(&self) -> u32 {
+        u32::from(self.max_vfs) * u32::from(self.vf_vectors)
     }
 
-    /// Returns the number of MSI-X vectors of a PCI function.
+    /// Returns the largest number of MSI-X vectors that a VF can be given.
+    pub fn max_vf_vectors(&self) -> u16 {
+        // CAST: no more than the largest number of vectors.
+        self.total_vf_vectors()
+            .min(u32::from(self.vf_vectors) * VF_VECTORS_FACTOR)
+            .min(MAX_VECTORS.into()) as u16
+    }
+
+    /// Returns the number of MSI-X vectors that a PCI function comes with.
     pub fn vectors(&self, function: PciFn) -> u16 {
         match function.vf_index() {
             None => self.pf_vectors,

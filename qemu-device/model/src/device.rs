@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use ferrite_abi::event::LinkChange;
+use ferrite_abi::event::{
+    FunctionState,
+    LinkChange, //
+};
 use ferrite_abi::wire::U32;
 
 use crate::backlog::Pool;
@@ -21,7 +24,6 @@ use crate::host::{
     Trace, //
 };
 use crate::latch::Latch;
-use crate::mac::Mac;
 use crate::packet::ETH_HEADER;
 use crate::pci::PciFunction;
 use crate::queue::Kind;
@@ -185,14 +187,16 @@ impl Device {
         self.state.uplink_up = up;
         host.trace(&Trace::Uplink { up });
         let (speed, up) = self.link();
-        for function in self.pci_functions() {
-            if let Some(slot) = Slot::of_pci(function) {
+        for slot in (0..self.state.functions.len()).filter_map(Slot::from_index) {
+            // Who uses no function is not told of its link.
+            let is_used = |function: &Function| function.state == FunctionState::IN_USE;
+            if self.function(slot).is_some_and(is_used) {
                 let change = LinkChange {
                     speed: U32::new(speed),
                     up: up.into(),
                     rsvd: [0; 3],
                 };
-                self.post_event(host, function, slot.id(), change);
+                self.post_event(host, slot.pci(), slot.id(), change);
             }
         }
     }
@@ -207,6 +211,7 @@ impl Device {
         self.clear_function(slot);
         self.state.pci[usize::from(function.0)].reset(self.now.saturating_add(RESET_NS));
         if function == PciFn::PF {
+            self.end_all_on_pf();
             // The firmware starts again.
             self.state.hung_at = None;
         }
@@ -217,6 +222,9 @@ impl Device {
 
     /// Resets the whole device, as power-on does. The uplink keeps its state, VFs are off.
     pub fn reset(&mut self, host: &mut dyn Host) {
+        for slot in Slot::vfs() {
+            self.end(host, slot);
+        }
         let uplink_up = self.state.uplink_up;
         self.state = State {
             uplink_up,
@@ -241,18 +249,12 @@ impl Device {
             if self.function(slot).is_some() == on {
                 continue;
             }
-            if on {
-                let mac = Mac(self.config.mac).derived(1 + index);
-                let function = Function::new(mac, self.config.num_queues_of(slot.pci()));
-                self.state.switch.plug(slot, &function.port);
-                self.state.functions[slot.index()] = Some(Box::new(function));
-            } else {
-                self.clear_function(slot);
-                self.unplug(slot);
-                self.state.functions[slot.index()] = None;
-            }
             self.state.pci[slot.index()] = PciFunction::default();
-            self.tell_state(host, slot);
+            if on {
+                self.provision(host, slot, self.state.vf_policy);
+            } else {
+                self.end(host, slot);
+            }
         }
         self.set_timer(host);
         host.trace(&Trace::Vfs { count });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A network function: the PF, a VF or an SF.
+//! A network function: the PF, a VF, an SF or a representor.
 
 use ferrite_abi::event::{
     FunctionState,
@@ -8,8 +8,9 @@ use ferrite_abi::event::{
 };
 
 use crate::backlog::Pool;
-use crate::mac::Mac;
+use crate::config::Config;
 use crate::port::Port;
+use crate::provision::Provision;
 use crate::queue::{
     Kind,
     Queue, //
@@ -27,8 +28,8 @@ use crate::tx::TxQueue;
 pub(crate) struct Function {
     /// Where it is in its life.
     pub(crate) state: FunctionState,
-    /// The MAC address that it has after a reset.
-    pub(crate) provisioned_mac: Mac,
+    /// What it was given, and has after a reset.
+    pub(crate) provision: Provision,
     pub(crate) port: Port,
     /// Its TX queues, by index; as many places as it may have queues.
     pub(crate) tx: Vec<Option<Box<TxQueue>>>,
@@ -38,33 +39,38 @@ pub(crate) struct Function {
 
 saved!(Function {
     state,
-    provisioned_mac,
+    provision,
     port,
     tx,
     rx
 });
 
 impl Function {
-    /// Makes an active function with room for `queues` queues of each kind.
-    pub(crate) fn new(provisioned_mac: Mac, queues: u16) -> Self {
+    /// Makes a function with room for `queues` queues of each kind.
+    pub(crate) fn new(state: FunctionState, provision: Provision, queues: u16) -> Self {
         Self {
-            state: FunctionState::ACTIVE,
-            provisioned_mac,
-            port: Port::new(provisioned_mac),
+            state,
+            provision,
+            port: Port::new(provision.mac),
             tx: (0..queues).map(|_| None).collect(),
             rx: (0..queues).map(|_| None).collect(),
         }
     }
 
-    /// Returns to the state after activation, but for the counters.
-    pub(crate) fn reset(&mut self, pool: &mut Pool) {
+    /// Returns to what was provisioned, with room for `queues` queues, but for the counters. Nobody
+    /// uses the function then.
+    pub(crate) fn reset(&mut self, queues: u16, pool: &mut Pool) {
         for index in 0..self.rx.len() {
             // CAST: no more queues than a number of 16 bits was asked for.
             self.destroy(Kind::Rx, index as u16, pool);
         }
-        self.tx.fill_with(|| None);
-        self.port.reset(self.provisioned_mac);
-        self.state = FunctionState::ACTIVE;
+        self.tx.clear();
+        self.tx.resize_with(queues.into(), || None);
+        self.rx.resize_with(queues.into(), || None);
+        self.port.reset(self.provision.mac);
+        if self.state == FunctionState::IN_USE {
+            self.state = FunctionState::ACTIVE;
+        }
     }
 
     /// Opens or closes the port. What waits for buffers while it closes is dropped.
@@ -134,13 +140,20 @@ impl Function {
     }
 
     /// Checks a function that was loaded into `slot`.
-    pub(crate) fn check(&self, slot: Slot, queues: u16, vectors: u16) -> Result<(), LoadError> {
-        let places = usize::from(queues);
+    pub(crate) fn check(&self, slot: Slot, config: &Config, vectors: u16) -> Result<(), LoadError> {
+        self.provision.check(config, slot)?;
+        let places = usize::from(self.provision.queues(config, slot));
         if self.tx.len() != places || self.rx.len() != places {
             return Err(LoadError::Setup("number of queues"));
         }
-        if !self.provisioned_mac.is_station() {
-            return Err(LoadError::Invalid("provisioned MAC address"));
+        let possible = match self.state {
+            FunctionState::INACTIVE => !slot.is_pf() && !slot.is_representor(),
+            FunctionState::ACTIVE => !slot.is_representor(),
+            FunctionState::IN_USE => true,
+            _ => false,
+        };
+        if !possible || self.state != FunctionState::IN_USE && self.queues().next().is_some() {
+            return Err(LoadError::Invalid("state of a function"));
         }
         let tx = self.tx.iter().enumerate();
         for (index, queue) in tx.filter_map(|(index, tx)| Some((index, tx.as_ref()?))) {

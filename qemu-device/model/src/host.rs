@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-/// A PCI function of the device: 0 is the PF, `1 + i` is VF `i`. An SF does DMA and raises
-/// interrupts as the PF.
+/// A PCI function of the device: 0 is the PF, `1 + i` is VF `i`. SFs and representors do
+/// DMA and raise interrupts as the PF.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PciFn(pub u16);
 
@@ -75,6 +75,9 @@ pub trait Host {
 
     /// Asks for a call of [`Device::run`](crate::Device::run) soon, from the main loop.
     fn schedule(&mut self);
+
+    /// Gives a VF another number of MSI-X vectors: the size of the table that its capability tells.
+    fn set_vectors(&mut self, function: PciFn, vectors: u16);
 
     /// Takes note of what happened. Not called for each packet.
     fn trace(&mut self, event: &Trace);
@@ -185,6 +188,13 @@ pub enum Trace {
         /// Whether it is up.
         up: bool,
     },
+    /// A function changed its state.
+    Function {
+        /// [`FunctionId`](ferrite_abi::ids::FunctionId).
+        function: u16,
+        /// [`FunctionState`](ferrite_abi::event::FunctionState).
+        state: u16,
+    },
     /// The driver did something that it must not.
     GuestError {
         /// Which PCI function's driver.
@@ -237,6 +247,7 @@ impl Trace {
         "fault",
         "vfs",
         "uplink",
+        "function",
         "guest_error",
     ];
 
@@ -309,11 +320,12 @@ impl Trace {
             Self::Fault { kind, param } => (9, [kind.into(), param.into(), 0, 0]),
             Self::Vfs { count } => (10, [count.into(), 0, 0, 0]),
             Self::Uplink { up } => (11, [up.into(), 0, 0, 0]),
+            Self::Function { function, state } => (12, [function.into(), state.into(), 0, 0]),
             Self::GuestError {
                 function,
                 error,
                 value,
-            } => (12, [function.0.into(), error as u64, value, 0]),
+            } => (13, [function.0.into(), error as u64, value, 0]),
         }
     }
 }

@@ -29,6 +29,7 @@ mod mac;
 mod packet;
 mod pci;
 mod port;
+mod provision;
 mod queue;
 mod registers;
 mod rss;

@@ -33,7 +33,8 @@ impl Device {
             functions, switch, ..
         } = &mut self.state;
         if let Some(function) = functions[slot.index()].as_deref_mut() {
-            function.reset(&mut self.pool);
+            let queues = function.provision.queues(&self.config, slot);
+            function.reset(queues, &mut self.pool);
             switch.plug(slot, &function.port);
         }
     }
@@ -136,7 +137,7 @@ impl Device {
             return;
         };
         if let Some(function) = self.function_mut(slot) {
-            if function.state != state {
+            if function.state != state && function.state != FunctionState::INACTIVE {
                 function.state = state;
                 self.tell_state(host, slot);
             }
@@ -145,10 +146,14 @@ impl Device {
 
     /// Tells the PF in what state a VF or SF is.
     pub(crate) fn tell_state(&mut self, host: &mut dyn Host, slot: Slot) {
-        if !slot.is_pf() {
-            let state = self
-                .function(slot)
-                .map_or(FunctionState::ABSENT, |there| there.state);
+        let state = self
+            .function(slot)
+            .map_or(FunctionState::ABSENT, |there| there.state);
+        host.trace(&Trace::Function {
+            function: slot.id().0,
+            state: state.0,
+        });
+        if !slot.is_pf() && !slot.is_representor() {
             let change = FunctionChange {
                 state: U16::new(state.0),
                 rsvd: [0; 2],

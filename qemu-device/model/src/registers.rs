@@ -3,7 +3,10 @@
 //! Register accesses.
 
 use ferrite_abi::bar::PF_DOORBELL_PAGES;
-use ferrite_abi::event::Syndrome;
+use ferrite_abi::event::{
+    FunctionState,
+    Syndrome, //
+};
 use ferrite_abi::regs::{
     AbiVersion,
     Access,
@@ -102,6 +105,13 @@ impl Device {
         !self.state.vanished && self.slot_of(function).is_some() && now >= pci.reset_until
     }
 
+    /// Returns whether a PCI function was activated.
+    fn is_active(&self, function: PciFn) -> bool {
+        self.slot_of(function)
+            .and_then(|slot| self.function(slot))
+            .is_some_and(|function| function.state != FunctionState::INACTIVE)
+    }
+
     /// Returns what a register holds.
     fn register(&self, function: PciFn, offset: u32, now: u64) -> u32 {
         let pci = &self.state.pci[usize::from(function.0)];
@@ -112,7 +122,7 @@ impl Device {
             AbiVersion::OFFSET => ferrite_abi::ABI_VERSION,
             Function::OFFSET => Function(0).with_id(function.0.into()).raw(),
             Limits::OFFSET => Limits(0)
-                .with_vectors(self.config.vectors(function).into())
+                .with_vectors(self.vectors(function).into())
                 .with_doorbell_pages(match function.vf_index() {
                     None => u32::from(PF_DOORBELL_PAGES),
                     Some(_) => 1,
@@ -123,7 +133,7 @@ impl Device {
             Status::OFFSET => {
                 let well = self.syndrome(function, now) == Syndrome::NONE;
                 Status(0)
-                    .with_ready(well.into())
+                    .with_ready((well && self.is_active(function)).into())
                     .with_fatal((!well).into())
                     .raw()
             }
@@ -207,6 +217,7 @@ impl Device {
 
     /// Turns the admin queue on or off.
     fn set_admin_control(&mut self, host: &mut dyn Host, function: PciFn, control: AdminControl) {
+        let active = self.is_active(function);
         let pci = &mut self.state.pci[usize::from(function.0)];
         let (before, enable) = (AdminControl(pci.admin.control).enable(), control.enable());
         pci.admin.control = control.raw();
@@ -215,6 +226,8 @@ impl Device {
         }
         if enable == 0 {
             pci.admin.disable(pci.syndrome == Syndrome::NONE);
+        } else if !active {
+            pci.admin.error = AdminError::INACTIVE;
         } else if pci.syndrome == Syndrome::NONE {
             pci.admin.enable();
             if pci.admin.error == AdminError::BAD_SETUP {

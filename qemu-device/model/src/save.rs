@@ -23,7 +23,7 @@ use crate::mac::Mac;
 pub(crate) const MAGIC: [u8; 8] = *b"FERRITE\0";
 
 /// Version of the stream. A device reads this one only.
-pub const SAVE_VERSION: u32 = 1;
+pub const SAVE_VERSION: u32 = 2;
 
 /// Why a stream cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,7 @@ saved_newtypes!(
     Mac,
     crate::host::PciFn,
     ferrite_abi::cmd::FaultKind,
+    ferrite_abi::cmd::FunctionCaps,
     ferrite_abi::cmd::RssHash,
     ferrite_abi::cmd::RxMode,
     ferrite_abi::event::FunctionState,

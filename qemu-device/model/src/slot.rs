@@ -105,6 +105,31 @@ impl Slot {
         }
     }
 
+    /// Returns the slots of all VFs that there can be.
+    pub(crate) fn vfs() -> impl Iterator<Item = Self> {
+        (1..FIRST_SF).map(Self)
+    }
+
+    /// Returns the slots of all SFs that there can be.
+    pub(crate) fn sfs() -> impl Iterator<Item = Self> {
+        (FIRST_SF..FIRST_REPRESENTOR).map(Self)
+    }
+
+    /// Returns whether this is the slot of a VF.
+    pub(crate) const fn is_vf(self) -> bool {
+        self.0 != 0 && self.0 < FIRST_SF
+    }
+
+    /// Returns whether this is the slot of an SF.
+    pub(crate) const fn is_sf(self) -> bool {
+        FIRST_SF <= self.0 && self.0 < FIRST_REPRESENTOR
+    }
+
+    /// Returns whether this is the slot of a representor.
+    pub(crate) const fn is_representor(self) -> bool {
+        FIRST_REPRESENTOR <= self.0
+    }
+
     /// Returns whether this function owns the embedded switch and is trusted with any address.
     pub(crate) const fn is_pf(self) -> bool {
         self.0 == 0

@@ -12,8 +12,8 @@ use crate::faults::{
 };
 use crate::function::Function;
 use crate::host::PciFn;
-use crate::mac::Mac;
 use crate::pci::PciFunction;
+use crate::provision::Provision;
 use crate::save::{
     saved,
     LoadError,
@@ -38,6 +38,10 @@ pub(crate) struct State {
     pub(crate) pci: Vec<PciFunction>,
     pub(crate) switch: Switch,
     pub(crate) faults: Faults,
+    /// The state in which VFs come.
+    pub(crate) vf_policy: FunctionState,
+    /// Index of the SF that is tried first when one is created.
+    pub(crate) next_sf: u16,
     /// Whether the uplink is up.
     pub(crate) uplink_up: bool,
     /// When the firmware hung, if it did.
@@ -51,6 +55,8 @@ saved!(State {
     pci,
     switch,
     faults,
+    vf_policy,
+    next_sf,
     uplink_up,
     hung_at,
     vanished
@@ -107,7 +113,9 @@ impl State {
     /// Returns the state after power-on: the PF alone.
     pub(crate) fn power_on(config: &Config, script: &Script) -> Self {
         let mut functions: Vec<_> = (0..SLOTS).map(|_| None).collect();
-        let pf = Function::new(Mac(config.mac), config.num_queues_of(PciFn::PF));
+        let provision = Provision::new(config, Slot::PF);
+        let queues = provision.queues(config, Slot::PF);
+        let pf = Function::new(FunctionState::ACTIVE, provision, queues);
         let mut switch = Switch::default();
         switch.plug(Slot::PF, &pf.port);
         functions[Slot::PF.index()] = Some(Box::new(pf));
@@ -123,6 +131,8 @@ impl State {
                 .collect(),
             switch,
             faults,
+            vf_policy: FunctionState::ACTIVE,
+            next_sf: 0,
             uplink_up: false,
             hung_at: None,
             vanished: false,
@@ -185,18 +195,41 @@ impl State {
                 }
                 None => false,
             };
-            if !possible || function.state == FunctionState::ABSENT {
+            if !possible {
                 return Err(LoadError::Invalid("function"));
             }
-            let pci = slot.pci();
-            function.check(slot, config.num_queues_of(pci), config.vectors(pci))?;
+            function.check(slot, config, self.vectors(slot.pci()))?;
         }
         for (function, pci) in (0..).map(PciFn).zip(&self.pci) {
             pci.admin.check()?;
             if let Some(events) = &pci.events {
-                events.check(config.vectors(function))?;
+                events.check(self.vectors(function))?;
+            }
+            // An inactive function has none, one that is off has none either.
+            let there = Slot::of_pci(function)
+                .and_then(|slot| self.functions[slot.index()].as_deref())
+                .is_some_and(|function| function.state != FunctionState::INACTIVE);
+            if !there && (pci.admin.running.is_some() || pci.events.is_some()) {
+                return Err(LoadError::Invalid("queue of an inactive function"));
             }
         }
+        let vectors: u32 = Slot::vfs()
+            .map(|vf| u32::from(self.vectors(vf.pci())))
+            .sum();
+        if vectors > config.total_vf_vectors() {
+            return Err(LoadError::Invalid("number of vectors"));
+        }
+        let policies = [FunctionState::ACTIVE, FunctionState::INACTIVE];
+        if !policies.contains(&self.vf_policy) || self.next_sf >= config.max_sfs.max(1) {
+            return Err(LoadError::Invalid("provisioning"));
+        }
         Ok(())
+    }
+
+    /// Returns the number of vectors of a PCI function, 0 if it is off.
+    fn vectors(&self, function: PciFn) -> u16 {
+        Slot::of_pci(function)
+            .and_then(|slot| self.functions[slot.index()].as_deref())
+            .map_or(0, |function| function.provision.vectors)
     }
 }

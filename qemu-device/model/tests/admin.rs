@@ -401,7 +401,9 @@ fn identity_is_that_of_the_set_up() {
     assert_eq!(identity.fw_running[..6], *b"1.0.0\0");
     assert_eq!((identity.max_vfs.get(), identity.max_sfs.get()), (9, 512));
     assert_eq!(identity.uuid, uuid);
-    assert!(identity.as_bytes()[136..].iter().all(|byte| *byte == 0));
+    assert_eq!(identity.total_vf_vectors.get(), 9 * 16);
+    assert_eq!(identity.max_vf_vectors.get(), 64);
+    assert!(identity.as_bytes()[142..].iter().all(|byte| *byte == 0));
 }
 
 #[test]
@@ -583,7 +585,7 @@ fn queue_parameters_are_checked() {
     );
     assert_eq!(status(|queue| queue.kind = U16::new(2)), bad);
     assert_eq!(status(|queue| queue.index = U16::new(8)), bad);
-    assert_eq!(status(|queue| queue.vector = U16::new(64)), bad);
+    assert_eq!(status(|queue| queue.vector = U16::new(256)), bad);
     assert_eq!(status(|queue| queue.depth_log2 = 3), bad);
     assert_eq!(status(|queue| queue.depth_log2 = 14), bad);
     assert_eq!(status(|queue| queue.rsvd[6] = 1), bad);
@@ -692,7 +694,7 @@ fn event_queue_is_created_once_and_destroyed_once() {
             ..again
         },
         CreateEventQueue {
-            vector: U16::new(64),
+            vector: U16::new(256),
             ..again
         },
         CreateEventQueue {
@@ -721,11 +723,14 @@ fn pf_configures_a_vf_by_its_id() {
         mac: [2, 0, 0, 0, 0, 9],
         rsvd: [0; 2],
     };
-    let vf = FunctionId::vf(0).unwrap();
-    let completion = driver.call(&mut machine, &Submission::new(1, vf, mac));
+    let id = FunctionId::vf(0).unwrap();
+    // A port that nobody uses has nobody to change it for.
+    let completion = driver.call(&mut machine, &Submission::new(1, id, mac));
+    assert_eq!(completion.status.get(), Status::BAD_STATE.0);
+    let mut vf = Driver::start(&mut machine, VF);
+    let completion = driver.call(&mut machine, &Submission::new(2, id, mac));
     assert_eq!(completion.status.get(), Status::OK.0);
     assert_eq!(Opcode(completion.opcode.get()), Opcode::SET_MAC);
-    let mut vf = Driver::start(&mut machine, VF);
     assert_eq!(
         vf.send(&mut machine, QueryFunction {}).unwrap().mac,
         [2, 0, 0, 0, 0, 9]

@@ -131,7 +131,7 @@ fn identity_tells_functions_apart() {
         u32::from(FunctionId::PF.0)
     );
     assert_eq!(machine.read::<Function>(VF).id(), 1);
-    assert_eq!(machine.read::<Limits>(PciFn::PF), Limits(64 << 16 | 1024));
+    assert_eq!(machine.read::<Limits>(PciFn::PF), Limits(256 << 16 | 4096));
     assert_eq!(machine.read::<Limits>(VF), Limits(16 << 16 | 1));
     let mut features = |function| {
         let lo = machine.read::<FeaturesLo>(function);

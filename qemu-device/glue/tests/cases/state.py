@@ -221,7 +221,7 @@ def state_of_a_device_with_other_properties_is_refused():
                                ("faults=on", "another setting of faults"),
                                ("max_vfs=8", "Bad config data"),
                                ("vectors=8", "Bad config data"),
-                               ("vf_vectors=8", "Bad config data")):
+                               ("vf_vectors=8", "vf_vectors")):
         complaint = _refused(path, stream, device=f"{base},{properties}")
         true(reason in complaint, f"{reason!r} for {properties}, not {complaint!r}")
 

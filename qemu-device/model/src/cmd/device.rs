@@ -56,8 +56,8 @@ impl Handler for Identify {
             max_sfs: U16::new(config.max_sfs),
             firmware_slots: U16::new(FIRMWARE_SLOTS),
             uuid: config.uuid,
-            total_vf_vectors: U32::new(0),
-            max_vf_vectors: U16::new(0),
+            total_vf_vectors: U32::new(config.total_vf_vectors()),
+            max_vf_vectors: U16::new(config.max_vf_vectors()),
             rsvd: [0; 114],
         };
         Ok(())

@@ -29,7 +29,8 @@ use ferrite_abi::wire::U32;
 use super::{
     zero,
     Call,
-    Handler, //
+    Handler,
+    Named, //
 };
 use crate::mac::Mac;
 use crate::rss::Rss;
@@ -54,6 +55,8 @@ impl Handler for QueryLink {
 }
 
 impl Handler for EnablePort {
+    const NAMES: Named = Named::InUse;
+
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
     }
@@ -70,6 +73,8 @@ impl Handler for EnablePort {
 }
 
 impl Handler for SetMac {
+    const NAMES: Named = Named::InUse;
+
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
     }
@@ -85,6 +90,8 @@ impl Handler for SetMac {
 }
 
 impl Handler for SetMtu {
+    const NAMES: Named = Named::InUse;
+
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
     }
@@ -100,6 +107,8 @@ impl Handler for SetMtu {
 }
 
 impl Handler for SetRxMode {
+    const NAMES: Named = Named::InUse;
+
     fn least_data(&self) -> usize {
         let count = usize::from(self.count.get()).min(MAX_RX_FILTER);
         count * size_of::<Mac>()
@@ -128,6 +137,8 @@ impl Handler for QueryStats {
 }
 
 impl Handler for SetRss {
+    const NAMES: Named = Named::InUse;
+
     fn handle(&self, call: &mut Call<'_>, data: &mut RssTable) -> Result<(), Status> {
         let hash = RssHash(self.hash.get());
         let entries = usize::from(self.entries.get());

@@ -18,7 +18,8 @@ use ferrite_abi::wire::{
 use super::{
     zero,
     Call,
-    Handler, //
+    Handler,
+    Named, //
 };
 use crate::host::Trace;
 use crate::queue::{
@@ -39,6 +40,8 @@ impl From<SetupError> for Status {
 }
 
 impl Handler for CreateQueue {
+    const NAMES: Named = Named::InUse;
+
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
     }

@@ -13,7 +13,10 @@ use ferrite_abi::admin::{
     Status,
     Submission, //
 };
-use ferrite_abi::bar::Doorbell;
+use ferrite_abi::bar::{
+    Doorbell,
+    DOORBELL_PAGE, //
+};
 use ferrite_abi::cmd::{
     CreateEventQueue,
     CreateQueue,
@@ -171,6 +174,21 @@ impl Driver {
         done::<C>(&self.call(machine, &submission))
     }
 
+    /// Carries out a command about some function, without data.
+    ///
+    /// # Errors
+    ///
+    /// Returns the status if it is not `OK`.
+    pub fn send_about<C: Command>(
+        &mut self,
+        machine: &mut Machine,
+        function: FunctionId,
+        command: C,
+    ) -> Result<C::Done, Status> {
+        let submission = Submission::new(self.tag(), function, command);
+        done::<C>(&self.call(machine, &submission))
+    }
+
     /// Carries out a command that carries data to the device.
     ///
     /// # Errors
@@ -185,6 +203,41 @@ impl Driver {
         machine.host.write(self.data, data.as_bytes());
         let submission = self.with_data(command);
         done::<C>(&self.call(machine, &submission))
+    }
+
+    /// Carries out a command about some function that carries data to the device.
+    ///
+    /// # Errors
+    ///
+    /// Returns the status if it is not `OK`.
+    pub fn send_about_with<C: Command>(
+        &mut self,
+        machine: &mut Machine,
+        function: FunctionId,
+        command: C,
+        data: &C::Data,
+    ) -> Result<C::Done, Status> {
+        machine.host.write(self.data, data.as_bytes());
+        let mut submission = self.with_data(command);
+        submission.function = U16::new(function.0);
+        done::<C>(&self.call(machine, &submission))
+    }
+
+    /// Carries out a command about some function that carries data from the device.
+    ///
+    /// # Errors
+    ///
+    /// Returns the status if it is not `OK`.
+    pub fn fetch_about<C: Command>(
+        &mut self,
+        machine: &mut Machine,
+        function: FunctionId,
+        command: C,
+    ) -> Result<(C::Done, C::Data), Status> {
+        let mut submission = self.with_data(command);
+        submission.function = U16::new(function.0);
+        let result = done::<C>(&self.call(machine, &submission))?;
+        Ok((result, load(&machine.host, self.data)))
     }
 
     /// Carries out a command that carries data from the device.
@@ -248,24 +301,53 @@ impl Driver {
     ///
     /// When the device refuses.
     pub fn open(&mut self, machine: &mut Machine) {
-        self.send(
-            machine,
-            EnablePort {
-                enable: 1,
-                rsvd: [0; 3],
-            },
-        )
-        .expect("port stays closed");
+        self.open_of(machine, self.id());
+    }
+
+    /// Opens the port of some function.
+    ///
+    /// # Panics
+    ///
+    /// When the device refuses.
+    pub fn open_of(&mut self, machine: &mut Machine, function: FunctionId) {
+        let enable = EnablePort {
+            enable: 1,
+            rsvd: [0; 3],
+        };
+        self.send_about(machine, function, enable)
+            .expect("port stays closed");
     }
 
     /// Creates a TX queue, with vector `1 + index`.
     pub fn tx_queue(&mut self, machine: &mut Machine, index: u16) -> TxQueue {
-        TxQueue(Rings::new(self, machine, QueueKind::TX, index, DEPTH_LOG2))
+        self.tx_queue_of(machine, self.id(), index)
+    }
+
+    /// Creates a TX queue of some function, with vector `1 + index`.
+    pub fn tx_queue_of(
+        &mut self,
+        machine: &mut Machine,
+        function: FunctionId,
+        index: u16,
+    ) -> TxQueue {
+        let kind = QueueKind::TX;
+        TxQueue(Rings::of(self, machine, function, kind, index, DEPTH_LOG2))
     }
 
     /// Creates an RX queue, with vector `1 + index`.
     pub fn rx_queue(&mut self, machine: &mut Machine, index: u16) -> RxQueue {
-        let rings = Rings::new(self, machine, QueueKind::RX, index, DEPTH_LOG2);
+        self.rx_queue_of(machine, self.id(), index)
+    }
+
+    /// Creates an RX queue of some function, with vector `1 + index`.
+    pub fn rx_queue_of(
+        &mut self,
+        machine: &mut Machine,
+        function: FunctionId,
+        index: u16,
+    ) -> RxQueue {
+        let kind = QueueKind::RX;
+        let rings = Rings::of(self, machine, function, kind, index, DEPTH_LOG2);
         let buffers = machine
             .host
             .alloc(rings.depth.entries() as usize * BUFFER as usize);
@@ -297,7 +379,8 @@ fn load<T: FromBytes + IntoBytes>(host: &FakeHost, addr: u64) -> T {
 #[derive(Debug)]
 pub struct Rings {
     function: PciFn,
-    doorbell: Doorbell,
+    /// Offset in the doorbell BAR.
+    doorbell: u64,
     /// Address of the ring of descriptors.
     pub ring: u64,
     /// Address of the ring of completions.
@@ -327,9 +410,29 @@ impl Rings {
         index: u16,
         depth_log2: u8,
     ) -> Self {
-        let rings = Self::unborn(driver.function, machine, kind, index, depth_log2);
+        Self::of(driver, machine, driver.id(), kind, index, depth_log2)
+    }
+
+    /// Allocates rings and creates a queue of some function with them.
+    ///
+    /// # Panics
+    ///
+    /// When the device refuses.
+    pub fn of(
+        driver: &mut Driver,
+        machine: &mut Machine,
+        function: FunctionId,
+        kind: QueueKind,
+        index: u16,
+        depth_log2: u8,
+    ) -> Self {
+        let mut rings = Self::unborn(driver.function, machine, kind, index, depth_log2);
+        let page = function.doorbell_page().expect("no such function");
+        rings.doorbell += u64::from(page) * u64::from(DOORBELL_PAGE);
         let command = rings.command(kind, index);
-        driver.send(machine, command).expect("no queue");
+        driver
+            .send_about(machine, function, command)
+            .expect("no queue");
         rings
     }
 
@@ -358,7 +461,7 @@ impl Rings {
         };
         Self {
             function,
-            doorbell,
+            doorbell: doorbell.offset().into(),
             ring: machine.host.alloc(entries * desc),
             cq: machine.host.alloc(entries * completion),
             state: machine.host.alloc(size_of::<QueueState>()),
@@ -403,7 +506,7 @@ impl Rings {
         let event = self.word(machine, offset_of!(QueueState, doorbell_event));
         if need_event(Index(event), self.tail, old) {
             self.doorbells.0 += 1;
-            machine.ring(self.function, self.doorbell);
+            machine.ring_at(self.function, self.doorbell);
         } else {
             self.doorbells.1 += 1;
         }

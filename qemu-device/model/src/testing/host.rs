@@ -31,6 +31,8 @@ pub struct FakeHost {
     pub sent: Vec<Vec<u8>>,
     /// Traces, in order.
     pub traces: Vec<Trace>,
+    /// Numbers of vectors that VFs were given, in order.
+    pub vectors: Vec<(PciFn, u16)>,
     /// Number of times that the uplink was told of room.
     pub uplink_ready: u32,
     /// Whether a run is asked for.
@@ -54,6 +56,7 @@ impl FakeHost {
             raised: Vec::new(),
             sent: Vec::new(),
             traces: Vec::new(),
+            vectors: Vec::new(),
             uplink_ready: 0,
             scheduled: false,
             timer: None,
@@ -205,6 +208,10 @@ impl Host for FakeHost {
 
     fn schedule(&mut self) {
         self.scheduled = true;
+    }
+
+    fn set_vectors(&mut self, function: PciFn, vectors: u16) {
+        self.vectors.push((function, vectors));
     }
 
     fn trace(&mut self, event: &Trace) {

@@ -90,7 +90,12 @@ impl Machine {
 
     /// Rings a doorbell of a PCI function's own page.
     pub fn ring(&mut self, function: PciFn, doorbell: Doorbell) {
-        if self.latch.ring(function, doorbell.offset().into()) {
+        self.ring_at(function, doorbell.offset().into());
+    }
+
+    /// Rings at an offset in the doorbell BAR of a PCI function.
+    pub fn ring_at(&mut self, function: PciFn, offset: u64) {
+        if self.latch.ring(function, offset) {
             self.host.scheduled = true;
         }
     }
