@@ -114,26 +114,37 @@ class Pair:
 
 
 class Stream:
-    """Traffic in the background."""
+    """Traffic in the background: a TCP connection each way.
+
+    Not iperf3 --bidir: when its server accepts the two connections in the other order than its client made them in,
+    both ends send on the same one and wait for each other.
+    """
 
     def __init__(self, pair):
         self.pair = pair
-        self.port = rand_port()
-        self.server = self.client = None
+        self.processes = []
 
     def __enter__(self):
-        self.server = bkg(f"iperf3 --server --one-off --port {self.port}", ns=self.pair.right.ns)
-        wait_port_listen(self.port, ns=self.pair.right.ns)
-        before = self.pair.right.link()["stats64"]["rx"]["packets"]
-        self.client = bkg(f"iperf3 --client {self.pair.right.ipv4} --port {self.port} --time 600 --bidir",
-                          ns=self.pair.left.ns)
-        wait_for(lambda: self.pair.right.link()["stats64"]["rx"]["packets"] > before + 100, "traffic")
+        before = self.packets()
+        for options in ("", "--reverse"):
+            port = rand_port()
+            self.start(f"iperf3 --server --one-off --port {port}", self.pair.right)
+            wait_port_listen(port, ns=self.pair.right.ns)
+            self.start(f"iperf3 --client {self.pair.right.ipv4} --port {port} --time 600 {options}", self.pair.left)
+        wait_for(lambda: all(now > then + 100 for now, then in zip(self.packets(), before)), "traffic")
         return self
 
     def __exit__(self, *_error):
-        for process in (self.client, self.server):
-            if process is not None:
-                process.process(terminate=True, fail=False)
+        for process in reversed(self.processes):
+            process.process(terminate=True, fail=False)
+
+    def start(self, command, side):
+        """Runs a command beside the test."""
+        self.processes.append(bkg(command, ns=side.ns))
+
+    def packets(self):
+        """Returns how many packets each side has received."""
+        return [side.link()["stats64"]["rx"]["packets"] for side in (self.pair.left, self.pair.right)]
 
 
 def stats(netdev, ns=None):
