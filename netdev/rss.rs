@@ -118,6 +118,7 @@ impl Rss {
                 hash: U16::new(hash.0),
                 // CAST: at most `MAX_RSS_TABLE`.
                 entries: U16::new(self.table.len() as u16),
+                ..SetRss::default()
             },
             &data,
         )

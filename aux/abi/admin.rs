@@ -190,6 +190,14 @@ codes! {
         QUERY_STATS = 0x0205;
         /// [`crate::cmd::SetRss`]
         SET_RSS = 0x0206;
+        /// [`crate::cmd::RemoveRss`]
+        REMOVE_RSS = 0x0207;
+        /// [`crate::cmd::SetFilter`]
+        SET_FILTER = 0x0208;
+        /// [`crate::cmd::RemoveFilter`]
+        REMOVE_FILTER = 0x0209;
+        /// [`crate::cmd::QuerySteering`]
+        QUERY_STEERING = 0x020a;
         /// [`crate::cmd::CreateSf`]
         CREATE_SF = 0x0300;
         /// [`crate::cmd::DestroySf`]

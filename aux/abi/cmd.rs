@@ -10,6 +10,7 @@ mod function;
 mod port;
 mod queue;
 mod rate;
+mod steering;
 
 pub use device::*;
 pub use eswitch::*;
@@ -18,6 +19,7 @@ pub use function::*;
 pub use port::*;
 pub use queue::*;
 pub use rate::*;
+pub use steering::*;
 
 use crate::admin::CommandInfo;
 
@@ -69,6 +71,10 @@ macro_rules! with_commands {
             SetRxMode,
             QueryStats,
             SetRss,
+            RemoveRss,
+            SetFilter,
+            RemoveFilter,
+            QuerySteering,
             CreateSf,
             DestroySf,
             ConfigureFunction,

@@ -290,6 +290,10 @@ crate::wire::codes! {
         COALESCE = 1 << 6;
         /// Time stamps.
         TIMESTAMP = 1 << 7;
+        /// Contexts of receive side scaling, each with its own choice of fields and transformation.
+        RSS_CONTEXTS = 1 << 8;
+        /// Filters that choose the RX queue.
+        FILTERS = 1 << 9;
         /// VFs can be provisioned. PF only, as are all that follow but `DMA_LOG`.
         SRIOV = 1 << 16;
         /// SFs can be provisioned.

@@ -97,7 +97,8 @@ pub struct RxFilter {
 }
 layout!(RxFilter: 768 { addresses @ 0 });
 
-/// Writes the counters of the port to the data buffer.
+/// Writes the counters of the port to the data buffer, as many as there is room for; at least those
+/// up to `rx_bad_checksum`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct QueryStats {}
@@ -112,7 +113,7 @@ macro_rules! port_stats {
         pub struct PortStats {
             $( $(#[doc = $doc])* pub $name: U64, )*
         }
-        layout!(PortStats: 136 { $( $name @ $offset, )* });
+        layout!(PortStats: 144 { $( $name @ $offset, )* });
 
         impl PortStats {
             /// Names of the counters in their order, as `ethtool -S` shows them.
@@ -161,49 +162,6 @@ port_stats! {
     rx_closed @ 120;
     /// Packets whose checksum was found wrong; they are received all the same.
     rx_bad_checksum @ 128;
+    /// Packets dropped by a filter.
+    rx_filtered @ 136;
 }
-
-/// Length of an RSS key in bytes.
-pub const RSS_KEY: usize = 40;
-/// Largest size of the RSS indirection table.
-pub const MAX_RSS_TABLE: usize = 256;
-
-codes! {
-    /// Which packets are hashed over what.
-    pub struct RssHash(u16) {
-        /// IPv4 addresses.
-        IPV4 = 1 << 0;
-        /// IPv6 addresses.
-        IPV6 = 1 << 1;
-        /// TCP ports as well.
-        TCP = 1 << 2;
-        /// UDP ports as well.
-        UDP = 1 << 3;
-    }
-}
-
-/// Sets key and indirection table of receive side scaling. Without it all goes to RX queue 0.
-///
-/// `INVALID_FIELD` if the table names a queue above the function's maximum.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct SetRss {
-    /// [`RssHash`]; 0 turns scaling off.
-    pub hash: U16,
-    /// Entries of the table that count, a power of two, at most what
-    /// [`QueryFunctionDone`](super::QueryFunctionDone) says.
-    pub entries: U16,
-}
-layout!(SetRss: 4 { hash @ 0, entries @ 2 });
-command!(SetRss = SET_RSS, done (), to_device RssTable, any);
-
-/// Data buffer of [`SetRss`].
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct RssTable {
-    /// Toeplitz key.
-    pub key: [u8; RSS_KEY],
-    /// RX queue for each value of the low bits of the hash.
-    pub queues: [U16; MAX_RSS_TABLE],
-}
-layout!(RssTable: 552 { key @ 0, queues @ 40 });

@@ -85,10 +85,16 @@ structs! {
     cmd::PortStats {
         tx_packets, tx_bytes, tx_multicast, tx_broadcast, tx_bad_descriptor, tx_dma_fault,
         tx_not_permitted, tx_dropped, rx_packets, rx_bytes, rx_multicast, rx_broadcast,
-        rx_no_buffer, rx_too_long, rx_dma_fault, rx_closed, rx_bad_checksum
+        rx_no_buffer, rx_too_long, rx_dma_fault, rx_closed, rx_bad_checksum, rx_filtered
     }
-    cmd::SetRss { hash, entries }
+    cmd::SetRss { hash, entries, context, transform, fields, rsvd }
     cmd::RssTable { key, queues }
+    cmd::RemoveRss { context, rsvd }
+    cmd::SetFilter { location, action, queue, context }
+    cmd::Filter { key, mask }
+    cmd::RemoveFilter { location, rsvd }
+    cmd::QuerySteering {}
+    cmd::QuerySteeringDone { max_contexts, max_filters, contexts, filters }
     cmd::CreateSf { sfnum }
     cmd::CreateSfDone { function, rsvd }
     cmd::DestroySf {}
@@ -147,15 +153,15 @@ macro_rules! codes {
 // Codes that have a table of their own, headed by the type's name. Opcodes and event kinds stand
 // in the tables of commands and of events.
 codes! { plain_codes:
-    admin::Status, cmd::EswitchMode, cmd::FaultKind, cmd::QueueKind, cmd::RuleActionKind,
-    desc::TxStatus, event::FunctionState,
+    admin::Status, cmd::EswitchMode, cmd::FaultKind, cmd::FilterAction, cmd::QueueKind,
+    cmd::RssFlow, cmd::RssTransform, cmd::RuleActionKind, desc::TxStatus, event::FunctionState,
     event::QueueSyndrome, event::Syndrome, regs::AdminError,
 }
 codes! { opcodes: admin::Opcode }
 codes! { event_kinds: event::EventKind }
 // Sets of flags, documented by bit number.
 codes! { flag_sets:
-    cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::RssHash, cmd::RxMode,
+    cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::RssFields, cmd::RssHash, cmd::RxMode,
     desc::RxFlags, desc::TxFlags, regs::Features,
 }
 
@@ -197,6 +203,7 @@ constants! {
     cmd::MAX_RX_FILTER = cmd::MAX_RX_FILTER;
     cmd::RSS_KEY = cmd::RSS_KEY;
     cmd::MAX_RSS_TABLE = cmd::MAX_RSS_TABLE;
+    cmd::RSS_FLOWS = cmd::RSS_FLOWS;
     desc::STATE_ALIGN = desc::STATE_ALIGN;
     desc::RING_ALIGN = desc::RING_ALIGN;
     desc::MAX_TX_SEGMENTS = desc::MAX_TX_SEGMENTS;

@@ -347,10 +347,56 @@ fn port_settings() {
     );
     golden(
         SetRss {
-            hash: U16::new(0x000f),
+            hash: U16::new(0x0010),
             entries: U16::new(256),
+            context: U16::new(0x0020),
+            transform: U16::new(2),
+            fields: [0x0f, 0x03, 0x1f, 0x13, 0x01, 0x02],
+            rsvd: [0; 2],
         },
-        "0f 00 00 01",
+        "10 00 00 01
+         20 00
+         02 00
+         0f 03 1f 13 01 02
+         00*2",
+    );
+    golden(
+        RemoveRss {
+            context: U16::new(0x0102),
+            rsvd: [0; 2],
+        },
+        "02 01 00*2",
+    );
+    golden(
+        SetFilter {
+            location: U16::new(0x00ff),
+            action: U16::new(2),
+            queue: U16::new(0x003f),
+            context: U16::new(0x0010),
+        },
+        "ff 00
+         02 00
+         3f 00
+         10 00",
+    );
+    golden(
+        RemoveFilter {
+            location: U16::new(0x01fe),
+            rsvd: [0; 2],
+        },
+        "fe 01 00*2",
+    );
+    golden(
+        QuerySteeringDone {
+            max_contexts: U16::new(32),
+            max_filters: U16::new(256),
+            contexts: U16::new(3),
+            filters: U16::new(0x0201),
+        },
+        "20 00
+         00 01
+         03 00
+         01 02",
     );
 }
 
@@ -389,8 +435,30 @@ fn rss_table() {
 }
 
 #[test]
+fn filter() {
+    let mut filter = Filter::default();
+    filter.key.eth_type = U16::new(0x86dd);
+    filter.key.src_ip[15] = 0x01;
+    filter.key.dst_port = U16::new(0x1f90);
+    filter.mask.eth_type = U16::new(0xffff);
+    filter.mask.src_ip = [0xff; 16];
+    filter.mask.dst_port = U16::new(0xfff0);
+    golden(
+        filter,
+        "00*12 dd 86 00*10
+         00*15 01
+         00*16
+         00*2 90 1f 00*4
+         00*12 ff*2 00*10
+         ff*16
+         00*16
+         00*2 f0 ff 00*4",
+    );
+}
+
+#[test]
 fn port_stats() {
-    // One counter after the other holds 1, 2, ... 17.
+    // One counter after the other holds 1, 2, ... 18.
     let mut stats = PortStats::new_zeroed();
     for (number, counter) in [
         &mut stats.tx_packets,
@@ -410,6 +478,7 @@ fn port_stats() {
         &mut stats.rx_dma_fault,
         &mut stats.rx_closed,
         &mut stats.rx_bad_checksum,
+        &mut stats.rx_filtered,
     ]
     .into_iter()
     .enumerate()
@@ -422,11 +491,11 @@ fn port_stats() {
          05 00*7  06 00*7  07 00*7  08 00*7
          09 00*7  0a 00*7  0b 00*7  0c 00*7
          0d 00*7  0e 00*7  0f 00*7  10 00*7
-         11 00*7",
+         11 00*7  12 00*7",
     );
     assert_eq!(
         stats.values().collect::<Vec<_>>(),
-        (1..=17).collect::<Vec<_>>()
+        (1..=18).collect::<Vec<_>>()
     );
 }
 

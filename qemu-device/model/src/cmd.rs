@@ -7,6 +7,7 @@ mod fault;
 mod function;
 mod port;
 mod queue;
+mod steering;
 
 use ferrite_abi::admin::{
     Command,
@@ -36,6 +37,10 @@ use ferrite_abi::cmd::{
     QueryLink,
     QueryQueue,
     QueryStats,
+    QuerySteering,
+    RemoveFilter,
+    RemoveRss,
+    SetFilter,
     SetFunctionState,
     SetMac,
     SetMtu,
@@ -182,6 +187,10 @@ pub(crate) fn carry_out(
         SetRxMode,
         QueryStats,
         SetRss,
+        RemoveRss,
+        SetFilter,
+        RemoveFilter,
+        QuerySteering,
         CreateSf,
         DestroySf,
         ConfigureFunction,
@@ -244,7 +253,10 @@ fn run<C: Handler>(
     if C::DATA == DataDirection::FromDevice {
         call.device
             .bus(call.host, call.sender)
-            .write(addr, data.as_bytes())
+            .write(
+                addr,
+                &data.as_bytes()[..size_of::<C::Data>().min(length as usize)],
+            )
             .map_err(|DmaFault| Status::DMA_FAULT)?;
     }
     Ok(result)

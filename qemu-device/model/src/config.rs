@@ -122,7 +122,9 @@ impl Config {
             .with(Features::SCATTER_GATHER)
             .with(Features::RSS)
             .with(Features::TSO)
-            .with(Features::VLAN);
+            .with(Features::VLAN)
+            .with(Features::RSS_CONTEXTS)
+            .with(Features::FILTERS);
         if function == PciFn::PF {
             if self.max_vfs > 0 {
                 features = features.with(Features::SRIOV);

@@ -21,6 +21,7 @@ mod config;
 mod device;
 mod events;
 pub mod faults;
+mod flow;
 mod function;
 mod host;
 mod latch;
@@ -37,6 +38,7 @@ mod rx;
 mod save;
 mod slot;
 mod state;
+mod steering;
 mod switch;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -13,6 +13,12 @@ pub(crate) const VLAN_TAG: usize = 4;
 pub(crate) const TCP: u8 = 6;
 /// Protocol number of UDP.
 pub(crate) const UDP: u8 = 17;
+/// Protocol number of SCTP.
+pub(crate) const SCTP: u8 = 132;
+/// Protocol number of ICMP for IPv4.
+pub(crate) const ICMP: u8 = 1;
+/// Protocol number of ICMP for IPv6.
+pub(crate) const ICMP6: u8 = 58;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -58,6 +64,8 @@ pub(crate) struct Ip {
     pub(crate) protocol: u8,
     /// Whether this is a fragment.
     pub(crate) fragment: bool,
+    /// Whether this is a fragment, and the first one.
+    pub(crate) first_fragment: bool,
 }
 
 /// What can be said of the checksums of a frame.
@@ -86,14 +94,17 @@ impl Ip {
         let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let end = start + total;
         let well_formed = header[0] >> 4 == 4 && length >= 20 && total >= length;
+        let piece = u16::from_be_bytes([header[6], header[7]]);
+        // More fragments, or an offset.
+        let fragment = piece & 0x3fff != 0;
         (well_formed && end <= frame.len()).then_some(Self {
             v6: false,
             start,
             payload: start + length,
             end,
             protocol: header[9],
-            // More fragments, or an offset.
-            fragment: u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0,
+            fragment,
+            first_fragment: fragment && piece & 0x1fff == 0,
         })
     }
 
@@ -105,7 +116,7 @@ impl Ip {
             return None;
         }
         let mut protocol = header[6];
-        let mut fragment = false;
+        let (mut fragment, mut first_fragment) = (false, false);
         for _ in 0..MAX_EXTENSIONS {
             let extension = match protocol {
                 // Hop-by-hop options, routing, fragment, destination options.
@@ -114,7 +125,9 @@ impl Ip {
             };
             let length = match protocol {
                 44 => {
-                    fragment |= u16::from_be_bytes([extension[2], extension[3]]) & 0xfff9 != 0;
+                    let piece = u16::from_be_bytes([extension[2], extension[3]]);
+                    fragment |= piece & 0xfff9 != 0;
+                    first_fragment = fragment && piece & 0xfff8 == 0;
                     8
                 }
                 _ => 8 * (1 + usize::from(extension[1])),
@@ -129,6 +142,7 @@ impl Ip {
             end,
             protocol,
             fragment,
+            first_fragment,
         })
     }
 
@@ -138,6 +152,22 @@ impl Ip {
         frame
             .get(self.start + offset..self.start + offset + length)
             .unwrap_or_default()
+    }
+
+    /// Returns the type of service of IPv4, or the traffic class of IPv6.
+    pub(crate) fn traffic_class(&self, frame: &[u8]) -> u8 {
+        let [first, second] = array(frame, self.start).unwrap_or_default();
+        if self.v6 {
+            first << 4 | second >> 4
+        } else {
+            second
+        }
+    }
+
+    /// Returns the flow label of IPv6, in network order.
+    pub(crate) fn flow_label(&self, frame: &[u8]) -> [u8; 4] {
+        let [_, a, b, c] = array(frame, self.start).unwrap_or_default();
+        [0, a & 0xf, b, c]
     }
 
     /// Returns the bytes of both ports, of TCP or UDP that is not a fragment.
@@ -200,7 +230,7 @@ pub(crate) fn network_header(frame: &[u8]) -> Option<(usize, bool)> {
 }
 
 /// Reads a big-endian number.
-fn number(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn number(bytes: &[u8], at: usize) -> Option<u16> {
     array(bytes, at).map(u16::from_be_bytes)
 }
 
@@ -228,7 +258,8 @@ mod tests {
                 payload: 34,
                 end: 61,
                 protocol: TCP,
-                fragment: false
+                fragment: false,
+                first_fragment: false
             }
         );
         assert_eq!(ip.verdict(&bytes), Verdict::Right);

@@ -18,11 +18,11 @@ use crate::packet::{
     ETH_HEADER,
     VLAN_TAG, //
 };
-use crate::rss::Rss;
 use crate::save::{
     saved,
     LoadError, //
 };
+use crate::steering::Steering;
 
 /// MTU of a port after a reset.
 pub(crate) const DEFAULT_MTU: u16 = 1500;
@@ -40,8 +40,8 @@ pub(crate) struct Port {
     pub(crate) mode: RxMode,
     /// Further addresses to receive for.
     pub(crate) filter: Vec<Mac>,
-    /// Receive side scaling, if on.
-    pub(crate) rss: Option<Rss>,
+    /// Which queue gets what.
+    pub(crate) steering: Steering,
     /// Counters.
     pub(crate) stats: PortStats,
 }
@@ -52,7 +52,7 @@ saved!(Port {
     mtu,
     mode,
     filter,
-    rss,
+    steering,
     stats
 });
 
@@ -65,7 +65,7 @@ impl Port {
             mtu: DEFAULT_MTU,
             mode: RxMode(0),
             filter: Vec::new(),
-            rss: None,
+            steering: Steering::default(),
             stats: PortStats::default(),
         }
     }
@@ -124,11 +124,7 @@ impl Port {
         if self.filter.len() > MAX_RX_FILTER {
             return Err(LoadError::Invalid("number of addresses"));
         }
-        let named = self.rss.iter().flat_map(Rss::queues);
-        if named.into_iter().any(|queue| usize::from(*queue) >= queues) {
-            return Err(LoadError::Invalid("queue in the RSS table"));
-        }
-        Ok(())
+        self.steering.check(queues)
     }
 }
 

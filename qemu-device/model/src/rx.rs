@@ -352,11 +352,11 @@ impl Device {
             Verdict::Wrong => port.stats.rx_bad_checksum += 1,
             Verdict::Unknown => {}
         }
-        let scaled = port
-            .rss
-            .as_ref()
-            .map(|rss| rss.scale(arrival.ip.as_ref(), arrival.frame));
-        let scaled = scaled.unwrap_or_default();
+        let decided = port.steering.decide(arrival.ip.as_ref(), arrival.frame);
+        let Some(scaled) = decided else {
+            port.stats.rx_filtered += 1;
+            return true;
+        };
         if scaled.hash.is_some() {
             flags = flags.with(RxFlags::HASH);
         }

@@ -181,8 +181,9 @@ saved_newtypes!(
     Mac,
     crate::host::PciFn,
     ferrite_abi::cmd::FaultKind,
+    ferrite_abi::cmd::FilterAction,
     ferrite_abi::cmd::FunctionCaps,
-    ferrite_abi::cmd::RssHash,
+    ferrite_abi::cmd::RssTransform,
     ferrite_abi::cmd::RxMode,
     ferrite_abi::event::FunctionState,
     ferrite_abi::event::QueueSyndrome,
@@ -210,6 +211,7 @@ macro_rules! saved_wire {
 saved_wire!(
     ferrite_abi::admin::Completion,
     ferrite_abi::cmd::PortStats,
+    ferrite_abi::cmd::RuleKey,
     ferrite_abi::desc::RxCompletion,
     ferrite_abi::desc::TxCompletion,
 );

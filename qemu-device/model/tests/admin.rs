@@ -510,12 +510,13 @@ fn scaling_is_checked() {
     let rss = |hash, entries| SetRss {
         hash: U16::new(hash),
         entries: U16::new(entries),
+        ..SetRss::default()
     };
     let m = &mut machine;
     driver.send_with(m, rss(15, 256), &table).unwrap();
     driver.send_with(m, rss(0, 0), &table).unwrap();
     assert_eq!(
-        driver.send_with(m, rss(16, 256), &table),
+        driver.send_with(m, rss(17, 256), &table),
         Err(Status::INVALID_FIELD)
     );
     assert_eq!(

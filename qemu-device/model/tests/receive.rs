@@ -223,6 +223,7 @@ fn scaling_spreads_flows_and_keeps_each_in_one_queue() {
     let command = SetRss {
         hash: U16::new(hash.0),
         entries: U16::new(128),
+        ..SetRss::default()
     };
     driver.send_with(&mut machine, command, &table).unwrap();
     for queue in &mut queues {

@@ -61,6 +61,7 @@ fn busy() -> (Machine, Driver, TxQueue, RxQueue) {
     let rss = SetRss {
         hash: U16::new(RssHash::IPV4.0),
         entries: U16::new(128),
+        ..SetRss::default()
     };
     driver.send_with(m, rss, &table).unwrap();
     let moderated = Rings::unborn(PciFn::PF, m, QueueKind::TX, 1, 6);

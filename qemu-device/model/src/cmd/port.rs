@@ -2,6 +2,8 @@
 
 //! Handlers of the commands about the port of a function.
 
+use std::mem::offset_of;
+
 use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
     EnablePort,
@@ -9,15 +11,11 @@ use ferrite_abi::cmd::{
     QueryLink,
     QueryLinkDone,
     QueryStats,
-    RssHash,
-    RssTable,
     RxFilter,
     RxMode,
     SetMac,
     SetMtu,
-    SetRss,
     SetRxMode,
-    MAX_RSS_TABLE,
     MAX_RX_FILTER, //
 };
 use ferrite_abi::ids::{
@@ -33,15 +31,9 @@ use super::{
     Named, //
 };
 use crate::mac::Mac;
-use crate::rss::Rss;
 
 /// All that a port can be told to receive.
 const RX_MODES: RxMode = RxMode::PROMISCUOUS.with(RxMode::ALL_MULTICAST);
-/// All that can be hashed.
-const HASHES: RssHash = RssHash::IPV4
-    .with(RssHash::IPV6)
-    .with(RssHash::TCP)
-    .with(RssHash::UDP);
 
 impl Handler for QueryLink {
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<QueryLinkDone, Status> {
@@ -130,39 +122,13 @@ impl Handler for SetRxMode {
 }
 
 impl Handler for QueryStats {
+    fn least_data(&self) -> usize {
+        // Those of the first version of the contract.
+        offset_of!(PortStats, rx_filtered)
+    }
+
     fn handle(&self, call: &mut Call<'_>, data: &mut PortStats) -> Result<(), Status> {
         *data = call.function()?.port.stats;
-        Ok(())
-    }
-}
-
-impl Handler for SetRss {
-    const NAMES: Named = Named::InUse;
-
-    fn handle(&self, call: &mut Call<'_>, data: &mut RssTable) -> Result<(), Status> {
-        let hash = RssHash(self.hash.get());
-        let entries = usize::from(self.entries.get());
-        let function = call.function()?;
-        if hash == RssHash(0) {
-            function.port.rss = None;
-            return Ok(());
-        }
-        let possible =
-            HASHES.contains(hash) && entries.is_power_of_two() && entries <= MAX_RSS_TABLE;
-        let queues: Vec<_> = data
-            .queues
-            .iter()
-            .take(entries)
-            .map(|queue| queue.get())
-            .collect();
-        if !possible
-            || queues
-                .iter()
-                .any(|queue| usize::from(*queue) >= function.rx.len())
-        {
-            return Err(Status::INVALID_FIELD);
-        }
-        function.port.rss = Some(Rss::new(hash, data.key, queues));
         Ok(())
     }
 }
