@@ -9,7 +9,7 @@ from net.lib.py import (KsftFailEx, KsftSkipEx, bkg, cmd, defer, ethtool, ip, ks
                         ksft_lt, ksft_ne, ksft_not_in, ksft_pr, ksft_true, ksft_variants, rand_port,
                         wait_port_listen, KsftNamedVariant)
 
-from .devlink import Port, Sf, devlink, make_sf, mode_of, ports, refused, set_mode
+from .devlink import Port, Sf, bridge, devlink, make_sf, mode_of, ports, refused, set_mode
 from .dpu import AUXILIARY, DEVICE_PF, DEVICE_VF, DRIVER, VENDOR, Pci, dpus, need_dpus, put
 from .harness import log, run
 from .modules import MODULES, load, loaded, unload
@@ -20,5 +20,5 @@ __all__ = ["KsftFailEx", "KsftSkipEx", "bkg", "cmd", "defer", "ethtool", "ip", "
            "ksft_in", "ksft_lt", "ksft_ne", "ksft_not_in", "ksft_pr", "ksft_true", "ksft_variants", "rand_port",
            "wait_port_listen", "KsftNamedVariant",
            "AUXILIARY", "DEVICE_PF", "DEVICE_VF", "DRIVER", "VENDOR", "Pci", "dpus", "need_dpus", "put", "log", "run", "MODULES",
-           "load", "loaded", "unload", "Pair", "Side", "stats", "wait_for", "Port", "Sf", "devlink", "make_sf", "mode_of",
+           "load", "loaded", "unload", "Pair", "Side", "stats", "wait_for", "Port", "Sf", "bridge", "devlink", "make_sf", "mode_of",
            "ports", "refused", "set_mode"]

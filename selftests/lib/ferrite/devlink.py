@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from net.lib.py import KsftFailEx, cmd, defer
+from net.lib.py import KsftFailEx, cmd, defer, ip
 
 from .dpu import AUXILIARY
 from .wait import wait_for
@@ -136,6 +136,15 @@ class Sf:
     def wait_netdev(self):
         """Waits for the net device and returns its name."""
         return wait_for(lambda: self.netdev, f"the net device of {self.name}")
+
+
+def bridge(*netdevs):
+    """Bridges representors, for the length of the test: what a switch in legacy mode does by itself."""
+    ip("link add name bench type bridge")
+    defer(ip, "link del bench")
+    for netdev in netdevs:
+        ip(f"link set {netdev} master bench up")
+    ip("link set bench up")
 
 
 def make_sf(pci, number, words=""):
