@@ -11,10 +11,7 @@ use crate::{
         Shared, //
     },
 };
-use core::ops::{
-    Deref,
-    Range, //
-};
+use core::ops::Deref;
 use ferrite_abi::{
     admin::{
         Completion,
@@ -26,7 +23,6 @@ use ferrite_abi::{
     ring::Depth, //
 };
 use kernel::{
-    auxiliary,
     device::{
         Bound,
         Device, //
@@ -35,6 +31,7 @@ use kernel::{
     sync::Arc, //
 };
 use kernel_ext::{
+    auxiliary,
     devlink,
     gate::Gate,
     iomap::Window,
@@ -76,14 +73,12 @@ pub struct Description {
     pub mtu: u16,
     /// Largest MTU that can be set.
     pub max_mtu: u16,
-    /// Largest number of TX queues, and of RX queues.
+    /// Largest number of TX queues, and of RX queues, and of vectors.
     pub max_queues: u16,
     /// Entries of the RSS indirection table.
     pub rss_table: u16,
     /// Largest depth of a queue.
     pub max_depth: Depth,
-    /// MSI-X vectors that its clients may use.
-    pub vectors: Range<u16>,
 }
 
 /// A function, as its owner has it: the core.
@@ -96,7 +91,7 @@ pub struct Owner(Function);
 impl Owner {
     /// Makes a function of the PCI device `dma`.
     ///
-    /// `doorbells` is its doorbell page, `port` the devlink port that its Ethernet port belongs to.
+    /// `doorbells` is its doorbell page, `vectors` are those of `dma`, `port` is the devlink port that its Ethernet port belongs to.
     ///
     /// # Errors
     ///
@@ -120,20 +115,52 @@ impl Owner {
         Ok(Self(Function::new(Arc::new(shared, GFP_KERNEL)?)))
     }
 
-    /// Publishes the function to a client: makes the auxiliary device `ferrite_core.<kind>.<id>`,
-    /// which exists for as long as what is returned. Its driver is probed before this returns.
+    /// Publishes the function to a client: makes the auxiliary device `ferrite_core.<kind>.<id>` below
+    /// `parent`, which exists for as long as what is returned, and no longer than `parent` is bound.
+    /// Its driver is probed before this returns.
+    ///
+    /// `parent` may be another device than the one that does DMA, such as the auxiliary device of an
+    /// SF.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `EEXIST` if there is such a device.
-    pub fn publish<'bound>(
+    pub fn publish(
         &self,
-        parent: &'bound Device<Bound>,
+        parent: &Device<Bound>,
         kind: &'static CStr,
         id: u32,
-    ) -> Result<auxiliary::Registration<'bound, FunctionLt>> {
+    ) -> Result<auxiliary::Registration> {
         let function = self.0.clone();
-        auxiliary::Registration::new(parent, kind, id, crate::names::CORE, function)
+        auxiliary::Registration::new::<FunctionLt>(parent, crate::names::CORE, kind, id, function)
+    }
+
+    /// As [`Owner::publish`], for an SF: the device shows its number in the file `sfnum`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Owner::publish`].
+    pub fn publish_sf(
+        &self,
+        parent: &Device<Bound>,
+        id: u32,
+        sfnum: u32,
+    ) -> Result<auxiliary::Registration> {
+        /// Name of the file.
+        struct SfNum;
+
+        impl auxiliary::Attribute for SfNum {
+            const NAME: &'static CStr = c"sfnum";
+        }
+
+        auxiliary::Registration::with_number::<FunctionLt, SfNum>(
+            parent,
+            crate::names::CORE,
+            crate::names::SF,
+            id,
+            self.0.clone(),
+            sfnum,
+        )
     }
 
     /// Passes an event about the function on to its clients. May sleep.

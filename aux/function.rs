@@ -15,10 +15,7 @@ use crate::{
         Subscription, //
     },
 };
-use core::ops::{
-    Deref,
-    Range, //
-};
+use core::ops::Deref;
 use ferrite_abi::{
     admin::{
         Command,
@@ -184,29 +181,29 @@ impl Function {
         Ok(DmaDevice(inside))
     }
 
-    /// Returns the MSI-X vectors that clients of the function may use, by their numbers in
-    /// commands such as [`CreateQueue`](ferrite_abi::cmd::CreateQueue).
-    pub fn vectors(&self) -> Range<u16> {
-        self.shared.description.vectors.clone()
-    }
-
-    /// Lets `handler` handle the interrupts of a vector, until what is returned is dropped.
+    /// Lets `handler` handle the interrupts of one of the function's vectors, until what is returned is
+    /// dropped. There is one for each queue pair that it can have: `index` is less than
+    /// [`Description::max_queues`].
+    ///
+    /// [`irq::Registration::vector`] is the number that the device knows it by, for commands such as
+    /// [`CreateQueue`](ferrite_abi::cmd::CreateQueue). It is taken from the PCI function that does DMA
+    /// for this one, and shared if that has no more: the handler may be called for nothing.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a vector that is not in [`Function::vectors`], `ENODEV` if the device is gone,
-    /// `EBUSY` if the vector is taken, `ENOMEM`.
+    /// `EINVAL` if the function has no such vector, `ENODEV` if the device is gone, `ENOSPC` if there
+    /// is no vector to share, `ENOMEM`.
     pub fn request_vector(
         &self,
-        vector: u16,
+        index: u16,
         name: fmt::Arguments<'_>,
         handler: Arc<dyn Handler + Send>,
     ) -> Result<irq::Registration> {
-        if !self.vectors().contains(&vector) {
+        if index >= self.shared.description.max_queues {
             return Err(EINVAL);
         }
         let device = self.dma_device()?;
-        self.shared.vectors.request(&device, vector, name, handler)
+        self.shared.vectors.request_any(&device, name, handler)
     }
 
     /// Returns the devlink port that the function's Ethernet port belongs to, if there is one.

@@ -24,3 +24,4 @@
 
 #include "devlink_helpers.h"
 #include "netdev_helpers.h"
+#include "pci_helpers.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! MSI-X vectors of a PCI device, each of which can be reached and requested on its own.
+//! MSI-X vectors of a PCI device, each of which can be reached and requested on its own, or shared.
 //!
 //! Handlers are those of [`kernel::irq`].
 
@@ -18,12 +18,13 @@ use kernel::{
         Handler,
         ThreadedHandler, //
     },
-    pci,
+    new_mutex, pci,
     prelude::*,
     str::CString,
     sync::{
         aref::ARef,
-        Arc, //
+        Arc,
+        Mutex, //
     },
 };
 
@@ -32,6 +33,17 @@ use kernel::{
 /// `pdev` has MSI-X vectors allocated, and none of them is requested when this is dropped.
 struct Allocation {
     pdev: ARef<pci::Device>,
+}
+
+impl Allocation {
+    /// Returns the Linux interrupt number of a vector that is allocated.
+    fn irq(&self, vector: u16) -> Result<u32> {
+        // SAFETY: by the invariants of this type.
+        let irq = unsafe { bindings::pci_irq_vector(raw_pci(&self.pdev), vector.into()) };
+        to_result(irq)?;
+        // CAST: it is not negative.
+        Ok(irq as u32)
+    }
 }
 
 impl Drop for Allocation {
@@ -46,50 +58,166 @@ fn raw_pci(pdev: &pci::Device) -> *mut bindings::pci_dev {
     core::ptr::from_ref(pdev).cast_mut().cast()
 }
 
+/// A vector that is given out, or was and is kept because it cannot be allocated anew.
+struct Slot {
+    index: u16,
+    irq: u32,
+    users: u32,
+}
+
+/// The vectors of a device that are given out as they are asked for.
+#[pin_data]
+struct Pool {
+    pdev: ARef<pci::Device>,
+    /// First number that is none of the device's.
+    limit: u16,
+    /// Whether vectors are allocated as they are asked for; they all are from the start otherwise.
+    dynamic: bool,
+    #[pin]
+    slots: Mutex<KVec<Slot>>,
+}
+
+impl Pool {
+    /// Takes a vector that nobody has, or else that of the fewest users.
+    ///
+    /// The device must have vectors allocated until what is returned is dropped.
+    fn take(self: &Arc<Self>) -> Result<Share> {
+        let mut slots = self.slots.lock();
+        if self.dynamic {
+            slots.reserve(1, GFP_KERNEL)?;
+            if let Some(slot) = self.allocate() {
+                slots.push(slot, GFP_KERNEL)?;
+            }
+        }
+        let slot = slots.iter_mut().min_by_key(|slot| slot.users);
+        let slot = slot.ok_or(ENOSPC)?;
+        slot.users += 1;
+        Ok(Share {
+            pool: self.clone(),
+            index: slot.index,
+            irq: slot.irq,
+        })
+    }
+
+    /// Allocates one more vector, unless the device has no more, or the system.
+    fn allocate(&self) -> Option<Slot> {
+        // CAST: any index, which is -1, as the function takes it.
+        let any = bindings::MSI_ANY_INDEX as u32;
+        // SAFETY: the device is valid; without MSI-X this fails.
+        let map =
+            unsafe { bindings::pci_msix_alloc_irq_at(raw_pci(&self.pdev), any, core::ptr::null()) };
+        let index = u16::try_from(map.index).ok()?;
+        if index >= self.limit {
+            // SAFETY: it was just allocated, and nobody has requested it.
+            unsafe { bindings::pci_msix_free_irq(raw_pci(&self.pdev), map) };
+            return None;
+        }
+        Some(Slot {
+            index,
+            // CAST: it is positive where the index is not negative.
+            irq: map.virq as u32,
+            users: 0,
+        })
+    }
+
+    fn give_back(&self, index: u16) {
+        let mut slots = self.slots.lock();
+        let Some(at) = slots.iter().position(|slot| slot.index == index) else {
+            return;
+        };
+        slots[at].users -= 1;
+        if slots[at].users > 0 || !self.dynamic {
+            return;
+        }
+        let Ok(slot) = slots.remove(at) else {
+            return;
+        };
+        let map = bindings::msi_map {
+            index: index.into(),
+            // CAST: it was one.
+            virq: slot.irq as i32,
+        };
+        // SAFETY: the device is valid and its vectors are still allocated, by `Pool::take`; nobody has
+        // requested this one any more.
+        unsafe { bindings::pci_msix_free_irq(raw_pci(&self.pdev), map) };
+    }
+}
+
+/// A vector from a [`Pool`], perhaps shared.
+struct Share {
+    pool: Arc<Pool>,
+    index: u16,
+    irq: u32,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.pool.give_back(self.index);
+    }
+}
+
 /// The MSI-X vectors of a PCI device, from 0.
+///
+/// Some are fixed: there from the start, to be requested by number. The others are taken from the
+/// system as they are requested, and given back then; when none is left, requests share them.
 ///
 /// They are freed when the device is unbound, or when this and all [`Registration`]s are dropped.
 pub struct Vectors {
     allocation: Devres<Allocation>,
-    count: u16,
+    pool: Arc<Pool>,
+    fixed: u16,
 }
 
 impl Vectors {
-    /// Allocates as many vectors as can be had, `min` at least and `max` at most.
+    /// Allocates `fixed` vectors; up to `limit` in all can be had.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if there are fewer than `min`, `EINVAL` for an empty range, `ENOMEM`.
-    pub fn alloc(pdev: &pci::Device<Bound>, min: u16, max: u16) -> Result<Arc<Self>> {
-        if min == 0 || min > max {
+    /// `ENOSPC` if there are fewer, `EINVAL` if `fixed` is 0 or more than `limit`, `ENOMEM`.
+    pub fn alloc(pdev: &pci::Device<Bound>, fixed: u16, limit: u16) -> Result<Arc<Self>> {
+        if fixed == 0 || fixed > limit {
             return Err(EINVAL);
         }
+        // SAFETY: `pdev` is a valid device.
+        let dynamic = unsafe { bindings::pci_msix_can_alloc_dyn(raw_pci(pdev)) };
+        let most = if dynamic { fixed } else { limit };
         // SAFETY: `pdev` is a valid device that is bound to the caller's driver.
         let count = unsafe {
             bindings::pci_alloc_irq_vectors(
                 raw_pci(pdev),
-                min.into(),
-                max.into(),
+                fixed.into(),
+                most.into(),
                 bindings::PCI_IRQ_MSIX,
             )
         };
         to_result(count)?;
         // INVARIANT: the vectors were just allocated, and what requests one, a `Registration`, holds
-        // an `Arc` of this and is released by devres before this, because it was added later.
+        // an `Arc` of `Vectors` and is released by devres before this, because it was added later.
         let allocation = Allocation { pdev: pdev.into() };
+        let mut slots = KVec::new();
+        for index in fixed..count.try_into()? {
+            let irq = allocation.irq(index)?;
+            let users = 0;
+            slots.push(Slot { index, irq, users }, GFP_KERNEL)?;
+        }
+        let pool = Arc::pin_init(
+            pin_init!(Pool {
+                pdev: pdev.into(),
+                limit,
+                dynamic,
+                slots <- new_mutex!(slots, "ferrite_vectors"),
+            }),
+            GFP_KERNEL,
+        )?;
         let vectors = Self {
             allocation: Devres::new(pdev.as_ref(), Ok::<_, Error>(allocation))?,
-            count: count.try_into()?,
+            pool,
+            fixed,
         };
         Ok(Arc::new(vectors, GFP_KERNEL)?)
     }
 
-    /// Returns the number of vectors.
-    pub fn count(&self) -> u16 {
-        self.count
-    }
-
-    /// Lets `handler` handle the interrupts of a vector in hard interrupt context; `name` is for
+    /// Lets `handler` handle the interrupts of a fixed vector in hard interrupt context; `name` is for
     /// `/proc/interrupts`.
     ///
     /// # Errors
@@ -103,7 +231,7 @@ impl Vectors {
         name: fmt::Arguments<'_>,
         handler: Arc<dyn Handler + Send>,
     ) -> Result<Registration> {
-        self.register(device, vector, name, Target::Hard(handler))
+        self.request_fixed(device, vector, name, Target::Hard(handler))
     }
 
     /// As [`Vectors::request`], for a handler most of which runs in a thread.
@@ -118,10 +246,31 @@ impl Vectors {
         name: fmt::Arguments<'_>,
         handler: Arc<dyn ThreadedHandler + Send>,
     ) -> Result<Registration> {
-        self.register(device, vector, name, Target::Threaded(handler))
+        self.request_fixed(device, vector, name, Target::Threaded(handler))
     }
 
-    fn register(
+    /// Lets `handler` handle the interrupts of a vector that nobody else has, or if there is none, of
+    /// one that the fewest others have: it may then be called for interrupts that are not its own.
+    /// [`Registration::vector`] tells which one it is.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `device` is not the one that has the vectors, `ENOSPC` if there is none to share,
+    /// `ENOMEM`.
+    pub fn request_any(
+        self: &Arc<Self>,
+        device: &Device<Bound>,
+        name: fmt::Arguments<'_>,
+        handler: Arc<dyn Handler + Send>,
+    ) -> Result<Registration> {
+        let _allocation = self.allocation.access(device)?;
+        let share = self.pool.take()?;
+        let (vector, irq) = (share.index, share.irq);
+        let target = Target::Hard(handler);
+        self.register(device, vector, irq, Some(share), name, target)
+    }
+
+    fn request_fixed(
         self: &Arc<Self>,
         device: &Device<Bound>,
         vector: u16,
@@ -129,18 +278,27 @@ impl Vectors {
         target: Target,
     ) -> Result<Registration> {
         let allocation = self.allocation.access(device)?;
-        if vector >= self.count {
+        if vector >= self.fixed {
             return Err(EINVAL);
         }
-        // SAFETY: by the invariants of `Allocation`, `pdev` has vectors allocated.
-        let irq = unsafe { bindings::pci_irq_vector(raw_pci(&allocation.pdev), vector.into()) };
-        to_result(irq)?;
-        // CAST: it is not negative.
-        let irq = irq as u32;
+        let irq = allocation.irq(vector)?;
+        self.register(device, vector, irq, None, name, target)
+    }
+
+    fn register(
+        self: &Arc<Self>,
+        device: &Device<Bound>,
+        vector: u16,
+        irq: u32,
+        share: Option<Share>,
+        name: fmt::Arguments<'_>,
+        target: Target,
+    ) -> Result<Registration> {
         let name = CString::try_from_fmt(name)?;
-        let line = Devres::new(device, Line::new(irq, device.into(), name, target))?;
+        let line = Devres::new(device, Line::new(irq, device.into(), name, target, share))?;
         Ok(Registration {
             line,
+            vector,
             irq,
             _vectors: self.clone(),
         })
@@ -164,6 +322,8 @@ struct Line {
     device: ARef<Device>,
     name: CString,
     target: Target,
+    /// Given back when the interrupt is freed.
+    share: Option<Share>,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -174,6 +334,7 @@ impl Line {
         device: ARef<Device>,
         name: CString,
         target: Target,
+        share: Option<Share>,
     ) -> impl PinInit<Self, Error> {
         // INVARIANT: the last initializer requests `irq`. `device` is bound until the drop because
         // a `Line` is only ever made for a `Devres` of it.
@@ -182,6 +343,7 @@ impl Line {
             device,
             name,
             target,
+            share,
             _pin: PhantomPinned,
             _: {
                 // SAFETY: `this` points to the fields initialized above.
@@ -191,6 +353,12 @@ impl Line {
                         Target::Hard(_) => (Some(Self::hard), None),
                         Target::Threaded(_) => (Some(Self::hard), Some(Self::thread)),
                     };
+                let flags = if line.share.is_some() {
+                    // CAST: a flag of 32 bits.
+                    bindings::IRQF_SHARED as usize
+                } else {
+                    0
+                };
                 // SAFETY: the handlers may be called with `this` as cookie from now on: all that
                 // they read is initialized. The drop frees the interrupt before the fields go, and
                 // nothing after this can fail.
@@ -199,7 +367,7 @@ impl Line {
                         *irq,
                         hard,
                         thread,
-                        0,
+                        flags,
                         line.name.as_char_ptr(),
                         this.as_ptr().cast(),
                     )
@@ -254,12 +422,18 @@ impl PinnedDrop for Line {
 /// Dropping it waits for the handler to return.
 pub struct Registration {
     line: Devres<Line>,
+    vector: u16,
     irq: u32,
     // Dropped last: vectors are freed when nobody has requested them.
     _vectors: Arc<Vectors>,
 }
 
 impl Registration {
+    /// Returns the number of the vector, as the device knows it.
+    pub fn vector(&self) -> u16 {
+        self.vector
+    }
+
     /// Returns the Linux interrupt number.
     pub fn irq(&self) -> u32 {
         self.irq

@@ -8,6 +8,7 @@
 //! Whatever a wrapper hands out survives the device: an object that needs the device bound is
 //! revoked when it is not, and says so.
 
+pub mod auxiliary;
 mod bindings;
 pub mod completion;
 pub mod devlink;

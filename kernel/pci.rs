@@ -7,6 +7,15 @@
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
+mod vf;
+
+pub use vf::{
+    attach_vf,
+    rebind_vf,
+    release_vf,
+    try_enable_sriov, //
+};
+
 use core::{
     marker::PhantomData,
     pin::Pin, //
@@ -79,6 +88,27 @@ pub trait Driver: pci::Driver {
         vfs: u16,
     ) -> Result<u16> {
         let _ = (pdev, data, vfs);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns the number of MSI-X vectors that VFs can be given in all.
+    fn sriov_total_vectors<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) -> u32 {
+        let _ = (pdev, data);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Gives the VF with this index, which no driver has, as many MSI-X vectors; 0 for as many as it
+    /// came with.
+    fn sriov_set_vectors<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+        vf: u16,
+        vectors: u16,
+    ) -> Result {
+        let _ = (pdev, data, vf, vectors);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -169,6 +199,12 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*pdrv).driver_managed_dma = T::DRIVER_MANAGED_DMA;
             if T::HAS_SRIOV_CONFIGURE {
                 (*pdrv).sriov_configure = Some(Self::sriov_configure);
+            }
+            if T::HAS_SRIOV_TOTAL_VECTORS {
+                (*pdrv).sriov_get_vf_total_msix = Some(Self::sriov_total_vectors);
+            }
+            if T::HAS_SRIOV_SET_VECTORS {
+                (*pdrv).sriov_set_msix_vec_count = Some(Self::sriov_set_vectors);
             }
             if T::HAS_SHUTDOWN {
                 (*pdrv).shutdown = Some(Self::shutdown);
@@ -274,6 +310,26 @@ impl<T: Driver> Adapter<T> {
         from_result(|| {
             let vfs = u16::try_from(vfs)?;
             Ok(T::sriov_configure(pdev, data, vfs)?.into())
+        })
+    }
+
+    extern "C" fn sriov_total_vectors(pdev: *mut bindings::pci_dev) -> u32 {
+        // SAFETY: `sriov_vf_total_msix_show` holds the lock of the device and found it bound.
+        let (pdev, data) = unsafe { Self::bound(pdev) };
+        T::sriov_total_vectors(pdev, data)
+    }
+
+    extern "C" fn sriov_set_vectors(vf: *mut bindings::pci_dev, vectors: c_int) -> c_int {
+        // SAFETY: `sriov_vf_msix_count_store` passes a VF, and holds the lock of its PF, which it found
+        // bound.
+        let (pdev, data) = unsafe { Self::bound((*vf).__bindgen_anon_1.physfn) };
+        // SAFETY: it is valid.
+        let vf = unsafe { bindings::pci_iov_vf_id(vf) };
+        from_result(|| {
+            let vf = u16::try_from(vf)?;
+            let vectors = u16::try_from(vectors).map_err(|_| ERANGE)?;
+            T::sriov_set_vectors(pdev, data, vf, vectors)?;
+            Ok(0)
         })
     }
 

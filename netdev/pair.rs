@@ -140,7 +140,7 @@ impl QueuePair {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EBUSY` if the vector is taken, and those of [`CmdError`].
+    /// `ENOMEM`, `ENOSPC` if there is no vector, and those of [`CmdError`].
     pub(crate) fn start(
         device: &Device<Port>,
         rtnl: &Rtnl,
@@ -149,7 +149,6 @@ impl QueuePair {
         stats: &Arc<PairStats>,
     ) -> Result<(Self, Sender)> {
         let function = &device.data().get_ref().function;
-        let vector = function.vectors().start + index;
         let tx_memory = Arc::new(
             Memory::new(function, setup.tx_depth, Doorbell::Tx(index))?,
             GFP_KERNEL,
@@ -185,7 +184,8 @@ impl QueuePair {
         let scheduler = napi.scheduler();
         let handler = Arc::new(Vector(scheduler.clone()), GFP_KERNEL)?;
         let name = device.name();
-        let irq = function.request_vector(vector, fmt!("{}-{}", name, index), handler)?;
+        let irq = function.request_vector(index, fmt!("{}-{}", name, index), handler)?;
+        let vector = irq.vector();
         napi.set_irq(irq.irq());
         let moderation = setup.moderation_usecs;
         let tx = Queue::create(function, tx_memory.create(vector, moderation))?;

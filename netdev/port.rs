@@ -245,10 +245,7 @@ impl Port {
 
 /// Returns how many queue pairs a function can have.
 pub(crate) fn max_pairs(function: &Function) -> u16 {
-    let description = function.description();
-    // CAST: a range of `u16` that starts at 1 at least, for the owner of the function has vector 0.
-    let vectors = function.vectors().len() as u16;
-    description.max_queues.min(vectors)
+    function.description().max_queues
 }
 
 impl Control {

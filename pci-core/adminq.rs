@@ -522,4 +522,11 @@ macro_rules! printable {
     };
 }
 
-printable!(Failure, Loss, crate::logic::identity::Unfit);
+printable!(
+    Failure,
+    Loss,
+    crate::logic::function::Conflict,
+    crate::logic::function::Refusal,
+    crate::logic::identity::Unfit,
+    crate::logic::request::BadRequest,
+);

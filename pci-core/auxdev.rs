@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers for auxiliary devices, which are unique over all DPUs of the machine.
+//! Auxiliary devices, and their numbers, which are unique over all DPUs of the machine.
 
+use ferrite_aux::{
+    names,
+    Owner, //
+};
 use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
     prelude::*,
     sync::atomic::{
         Atomic,
         Relaxed, //
     },
 };
+use kernel_ext::auxiliary::Registration;
 
 const WORD_BITS: u32 = u64::BITS;
 const WORDS: usize = 128;
@@ -17,7 +26,47 @@ const WORDS: usize = 128;
 pub(crate) struct Numbers([Atomic<u64>; WORDS]);
 
 /// Numbers of Ethernet ports: the N of `ferrite_core.eth.N`.
-pub(crate) static ETH: Numbers = Numbers::new();
+static ETH: Numbers = Numbers::new();
+/// Numbers of virtio-net devices: the N of `ferrite_core.vnet.N`.
+static VNET: Numbers = Numbers::new();
+/// Numbers of representors: the N of `ferrite_core.rep.N`.
+static REP: Numbers = Numbers::new();
+/// Numbers of SFs: the N of `ferrite_core.sf.N`.
+pub(crate) static SF: Numbers = Numbers::new();
+
+/// What a function is handed out as.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// Its Ethernet port.
+    Ethernet,
+    /// Its virtio-net device.
+    Vnet,
+    /// The representor of another one.
+    Representor,
+}
+
+/// An auxiliary device by which clients are handed a function. Its number is free again when it is
+/// gone.
+pub(crate) struct Published {
+    _device: Registration,
+    _number: Number,
+}
+
+impl Published {
+    /// Makes the auxiliary device of `owner`'s function below `parent`.
+    pub(crate) fn new(owner: &Owner, parent: &Device<Bound>, role: Role) -> Result<Self> {
+        let (kind, numbers) = match role {
+            Role::Ethernet => (names::ETH, &ETH),
+            Role::Vnet => (names::VNET, &VNET),
+            Role::Representor => (names::REP, &REP),
+        };
+        let number = numbers.take()?;
+        Ok(Self {
+            _device: owner.publish(parent, kind, number.get())?,
+            _number: number,
+        })
+    }
+}
 
 impl Numbers {
     const fn new() -> Self {

@@ -68,6 +68,9 @@ impl Bar {
     pub(crate) fn bring_up(&self) -> Result<Basics, Unfit> {
         // First of all: write nothing to a device that is not ours.
         identity::check_registers(self)?;
+        if identity::check_ready(self) == Err(Unfit::Inactive) {
+            return Err(Unfit::Inactive);
+        }
         self.reset()?;
         // Again: what it says now is what counts.
         identity::check_registers(self)
@@ -88,7 +91,7 @@ impl Bar {
         loop {
             let outcome = identity::check_ready(self);
             // A function in reset reads as all ones, like one that is gone.
-            if outcome.is_ok() || left <= 0 {
+            if matches!(outcome, Ok(()) | Err(Unfit::Inactive)) || left <= 0 {
                 return outcome;
             }
             fsleep(RESET_POLL);

@@ -6,6 +6,7 @@
 //! - `slots`: the commands that it has
 //! - `failures`: what went wrong on it, newest last
 //! - `events`: ring and counters of the event queue
+//! - `functions`: on a PF, the functions that have a port, and where they are in their life
 //! - `admin_timeout_ms`: time that a command may take
 //! - `fault`: on a device with that feature, takes orders such as
 //!   `lose_completion opcode=0x0000 count=1`, or `clear`
@@ -37,8 +38,9 @@ use kernel::{
 
 use crate::{
     adminq::AdminQueue,
+    board::Board,
     eventq::EventQueue,
-    function::Function,
+    functions::Functions,
     logic::{
         fault::{
             self,
@@ -58,22 +60,24 @@ pub(crate) struct View {
     admin: Arc<AdminQueue>,
     events: Arc<EventQueue>,
     function: FunctionId,
+    functions: Option<Arc<Functions>>,
     faults: bool,
 }
 
 /// Makes the directory of a device, which is there until what is returned is dropped.
 pub(crate) fn publish(
     device: &Device<Bound>,
-    admin: Arc<AdminQueue>,
     events: Arc<EventQueue>,
-    function: &Function,
+    board: &Board,
+    functions: Option<Arc<Functions>>,
 ) -> Result<Pin<KBox<Scope<View>>>> {
     let name = CString::try_from_fmt(fmt!("ferrite_core-{}", device.name()))?;
     let view = View {
-        admin,
+        admin: board.admin.clone(),
         events,
-        function: function.id,
-        faults: function.features.contains(Features::FAULTS),
+        function: board.own(),
+        functions,
+        faults: board.features.contains(Features::FAULTS),
     };
     KBox::pin_init(Scope::dir(Ok::<_, Error>(view), &name, fill), GFP_KERNEL)
 }
@@ -83,6 +87,9 @@ fn fill<'data>(view: &'data View, dir: &ScopedDir<'data, '_>) {
     dir.read_callback_file(c"slots", view, &show_slots);
     dir.read_callback_file(c"failures", view, &show_failures);
     dir.read_callback_file(c"events", view, &show_events);
+    if view.functions.is_some() {
+        dir.read_callback_file(c"functions", view, &show_functions);
+    }
     dir.read_write_callback_file(c"admin_timeout_ms", view, &show_timeout, &store_timeout);
     if view.faults {
         dir.write_only_callback_file(c"fault", view, &store_fault);
@@ -140,6 +147,27 @@ fn show_events(view: &View, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "eq: addr {:#x} head {head}", view.events.bus())?;
     for (name, count) in counters.named() {
         writeln!(f, "{name}: {count}")?;
+    }
+    Ok(())
+}
+
+fn show_functions(view: &View, f: &mut Formatter<'_>) -> fmt::Result {
+    let Some(functions) = &view.functions else {
+        return Ok(());
+    };
+    let (sfs, max_sfs) = functions.sf_occupancy();
+    writeln!(f, "sfs: {sfs} of {max_sfs}")?;
+    writeln!(f, "vfs: {:?}", functions.vf_use())?;
+    writeln!(f, "switchdev: {}", functions.is_switchdev())?;
+    writeln!(f, "unconfirmed: {}", functions.unconfirmed())?;
+    for port in Iterator::chain(functions.sfs(), functions.vfs()) {
+        let (stage, state) = port.look();
+        writeln!(
+            f,
+            "{:#x}: {:?} {stage:?} {state:?}",
+            port.id().0,
+            port.kind()
+        )?;
     }
     Ok(())
 }

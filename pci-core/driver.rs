@@ -15,13 +15,7 @@ use ferrite_abi::{
     },
     wire::U16, //
 };
-use ferrite_aux::{
-    names,
-    FunctionLt,
-    Owner, //
-};
 use kernel::{
-    auxiliary,
     debugfs::Scope,
     device::{
         Bound,
@@ -44,23 +38,34 @@ use kernel_ext::{
 use crate::{
     adminq::AdminQueue,
     auxdev::{
-        self,
-        Number, //
+        Published,
+        Role, //
     },
     bar::Bar,
+    board::Board,
     debugfs,
-    devlink::Devlink,
+    devlink::{
+        identify,
+        Devlink, //
+    },
     eventq::{
         self,
         EventQueue, //
     },
-    function::Function,
+    functions::Functions,
     health::Health,
     irq::{
         self,
         Interrupt, //
     },
-    logic::failure::Loss,
+    logic::{
+        failure::Loss,
+        identity::Unfit, //
+    },
+    routes::{
+        Handed,
+        Routes, //
+    },
     sriov, //
 };
 
@@ -91,31 +96,33 @@ kernel::pci_device_table!(
 /// can see, then what answers them, last the device itself.
 pub(crate) struct Data<'bound> {
     _debugfs: Pin<KBox<Scope<debugfs::View>>>,
-    _ethernet: Ethernet<'bound>,
+    provisioned: Provisioned,
+    _ethernet: Published,
     _visible: devlink::Registration,
     _health: Health,
     /// From here on admin answers are polled for.
     _interrupt: Interrupt,
     events: eventq::Enabled,
     /// The port, which the net device had until `_ethernet` was dropped.
-    _devlink: Devlink,
-    _handles: Handles,
+    devlink: Arc<Devlink>,
+    /// The handles that clients have of the function are dead when this was dropped.
+    _own: Handed,
+    board: Arc<Board>,
     admin: Running,
     quiet: Quiet<'bound>,
 }
 
-/// The auxiliary device of the Ethernet port. Its number is free again when it is gone.
-struct Ethernet<'bound> {
-    _registration: auxiliary::Registration<'bound, FunctionLt>,
-    _number: Number,
+/// The functions that a PF provisions. There are none any more when this was dropped.
+struct Provisioned {
+    functions: Option<Arc<Functions>>,
+    devlink: Arc<Devlink>,
 }
 
-/// The handles that clients have of the function are dead when this is dropped.
-struct Handles(Arc<Owner>);
-
-impl Drop for Handles {
+impl Drop for Provisioned {
     fn drop(&mut self) {
-        self.0.close();
+        if let Some(functions) = &self.functions {
+            functions.close(&self.devlink.lock());
+        }
     }
 }
 
@@ -163,7 +170,11 @@ impl<'bound> Data<'bound> {
         pci_ext::enable(pdev)?;
         let bar = Bar::map(pdev)?;
         let basics = bar.bring_up().map_err(|unfit| {
-            dev_err!(pdev, "no usable device: {unfit}\n");
+            match unfit {
+                // The PF keeps it from drivers.
+                Unfit::Inactive => dev_dbg!(pdev, "the function is inactive\n"),
+                _ => dev_err!(pdev, "no usable device: {unfit}\n"),
+            }
             ENODEV
         })?;
         let mut quiet = Quiet {
@@ -175,33 +186,56 @@ impl<'bound> Data<'bound> {
         let admin = Running::new(device, bar.clone())?;
         let queue = &admin.0;
         quiet.admin = Some(queue.clone());
-        let function = Function::query(device, &bar, queue, &basics)?;
-        let vectors = irq::alloc(pdev, basics.vectors, function.max_queues())?;
-        let devlink = Devlink::new(pdev, queue.clone(), function.id)?;
-        let owner = function.owner(pdev, vectors.clone(), devlink.port(), queue.clone())?;
-        let handles = Handles(owner.clone());
-        let events = EventQueue::new(device, bar, owner.clone())?;
+        let vectors = irq::alloc(pdev, basics.vectors)?;
+        let routes = Routes::new()?;
+        let board = Board::new(
+            pdev,
+            &bar,
+            basics,
+            queue.clone(),
+            vectors.clone(),
+            routes.clone(),
+        )?;
+        let functions = if pci_ext::is_vf(pdev) {
+            None
+        } else {
+            let identity = identify(queue, board.own())
+                .inspect_err(|error| dev_err!(pdev, "identifying the device: {error}\n"))?;
+            let max_sfs = identity.max_sfs.get();
+            Some(Functions::new(
+                device,
+                board.clone(),
+                identity.uuid,
+                max_sfs,
+            )?)
+        };
+        let devlink = Devlink::new(device, board.clone(), functions.clone())?;
+        let devlink = Arc::new(devlink, GFP_KERNEL)?;
+        let own = board.hand_out(device, board.own(), Some(devlink.port()))?;
+        let events = EventQueue::new(device, bar, board.own(), routes, functions.clone())?;
         quiet.events = Some(events.clone());
-        let enabled = eventq::Enabled::new(events.clone(), queue.clone(), function.id, irq::OWN)
+        let enabled = eventq::Enabled::new(events.clone(), queue.clone(), board.own(), irq::OWN)
             .inspect_err(|error| dev_err!(pdev, "creating the event queue: {error}\n"))?;
         let interrupt = Interrupt::new(pdev, &vectors, queue.clone(), events.clone())?;
         let health = Health::new(queue.clone())?;
         let visible = devlink.register()?;
-        let number = auxdev::ETH.take()?;
-        let registration = owner.publish(device, names::ETH, number.get())?;
-        let debugfs = debugfs::publish(device, queue.clone(), events, &function)?;
+        let ethernet = Published::new(own.owner(), device, Role::Ethernet)?;
+        let provisioned = Provisioned {
+            functions: functions.clone(),
+            devlink: devlink.clone(),
+        };
+        let debugfs = debugfs::publish(device, events, &board, functions)?;
         Ok(Self {
             _debugfs: debugfs,
-            _ethernet: Ethernet {
-                _registration: registration,
-                _number: number,
-            },
+            provisioned,
+            _ethernet: ethernet,
             _visible: visible,
             _health: health,
             _interrupt: interrupt,
             events: enabled,
-            _devlink: devlink,
-            _handles: handles,
+            devlink,
+            _own: own,
+            board,
             admin,
             quiet,
         })
@@ -220,6 +254,10 @@ impl Data<'_> {
         self.admin.0.start()?;
         // If it fails, that is in the log; the device can do without.
         let _ = self.events.renew();
+        if let Some(functions) = &self.provisioned.functions {
+            let locked = self.devlink.lock();
+            functions.after_reset(self.quiet.device, &self.board, &locked);
+        }
         self.events.say(FunctionChange {
             state: U16::new(FunctionState::ACTIVE.0),
             ..FunctionChange::default()
@@ -248,7 +286,10 @@ impl pci::Driver for Driver {
         Data::new(pdev)
     }
 
-    fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, _data: Pin<&Self::Data<'bound>>) {
+    fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, data: Pin<&Self::Data<'bound>>) {
+        if let Some(functions) = &data.provisioned.functions {
+            functions.close(&data.devlink.lock());
+        }
         sriov::remove(pdev);
     }
 }
@@ -259,10 +300,11 @@ impl pci_ext::Driver for Driver {
 
     fn sriov_configure<'bound>(
         pdev: &'bound pci::Device<Core<'_>>,
-        _data: Pin<&'bound Self::Data<'bound>>,
+        data: Pin<&'bound Self::Data<'bound>>,
         vfs: u16,
     ) -> Result<u16> {
-        sriov::configure(pdev, vfs)
+        let functions = data.provisioned.functions.as_ref().ok_or(ENODEV)?;
+        sriov::configure(pdev, functions, &data.devlink.lock(), vfs)
     }
 
     fn reset_prepare<'bound>(

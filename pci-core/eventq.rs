@@ -11,6 +11,7 @@ use ferrite_abi::{
     },
     event::{
         Event,
+        FunctionChange,
         HealthChange,
         Payload,
         QueueError,
@@ -28,10 +29,7 @@ use ferrite_abi::{
         U64, //
     },
 };
-use ferrite_aux::{
-    CmdError,
-    Owner, //
-};
+use ferrite_aux::CmdError;
 use kernel::{
     device::{
         Bound,
@@ -60,6 +58,7 @@ use kernel_ext::{
 use crate::{
     adminq::AdminQueue,
     bar::Bar,
+    functions::Functions,
     logic::{
         eventq::{
             self,
@@ -67,6 +66,7 @@ use crate::{
         },
         port::EventRing, //
     },
+    routes::Routes, //
 };
 
 /// Number of entries, as a logarithm.
@@ -92,8 +92,12 @@ pub(crate) struct EventQueue {
     device: ARef<Device>,
     bar: Bar,
     ring: Ring,
+    /// The function whose queue it is.
+    function: FunctionId,
     /// Whose clients are told.
-    owner: Arc<Owner>,
+    routes: Arc<Routes>,
+    /// Who is told of changes of functions, on a PF.
+    functions: Option<Arc<Functions>>,
     #[pin]
     queue: Mutex<eventq::EventQueue>,
     #[pin]
@@ -105,15 +109,23 @@ impl_has_work! {
 }
 
 impl EventQueue {
-    /// Allocates the queue; events about the function of `owner` go to its clients.
-    pub(crate) fn new(parent: &Device<Bound>, bar: Bar, owner: Arc<Owner>) -> Result<Arc<Self>> {
+    /// Allocates the queue of `function`; events about those in `routes` go to their clients.
+    pub(crate) fn new(
+        parent: &Device<Bound>,
+        bar: Bar,
+        function: FunctionId,
+        routes: Arc<Routes>,
+        functions: Option<Arc<Functions>>,
+    ) -> Result<Arc<Self>> {
         let depth = Depth::from_log2(DEPTH_LOG2).ok_or(EINVAL)?;
         Arc::pin_init(
             try_pin_init!(Self {
                 device: parent.into(),
                 bar,
                 ring: Ring(dma::Ring::new(parent, depth.entries())?),
-                owner,
+                function,
+                routes,
+                functions,
                 queue <- new_mutex!(eventq::EventQueue::new(depth), "ferrite_eventq"),
                 work <- new_work!("ferrite_events"),
             }),
@@ -180,9 +192,17 @@ impl EventQueue {
 "
             );
         }
-        if event.function.get() == self.owner.id().0 {
-            self.owner.deliver(event);
+        match (event.payload::<FunctionChange>(), &self.functions) {
+            // Clients make such changes, or are about to go because of them.
+            (Some(change), Some(functions)) if event.function.get() != self.function.0 => {
+                functions.note(event, change);
+            }
+            _ => self.routes.deliver(event),
         }
+    }
+
+    fn lost(&self) -> u64 {
+        self.queue.lock().counters().lost
     }
 }
 
@@ -190,8 +210,12 @@ impl WorkItem for EventQueue {
     type Pointer = Arc<EventQueue>;
 
     fn run(this: Arc<EventQueue>) {
+        let lost = this.lost();
         while let Some(event) = this.next() {
             this.dispatch(&event);
+        }
+        if let (true, Some(functions)) = (this.lost() != lost, &this.functions) {
+            functions.ask_anew();
         }
     }
 }

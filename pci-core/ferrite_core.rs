@@ -6,11 +6,14 @@
 mod adminq;
 mod auxdev;
 mod bar;
+mod board;
 mod debugfs;
 mod devlink;
 mod driver;
+mod eswitch;
 mod eventq;
 mod function;
+mod functions;
 mod health;
 mod irq;
 mod kunit;
@@ -19,12 +22,43 @@ mod kunit;
     reason = "the logic is also a crate of its own, on the host"
 )]
 mod logic;
+mod port;
+mod routes;
+mod sf;
 mod sriov;
+mod vf;
 
-kernel::module_driver!(<T>, kernel_ext::pci::Adapter<T>, {
-    type: driver::Driver,
+use kernel::{
+    driver::Registration,
+    prelude::*,
+    InPlaceModule, //
+};
+
+/// The module: its drivers.
+///
+/// Fields are dropped in this order: PFs go first, and with them the SFs.
+#[pin_data]
+struct Core {
+    #[pin]
+    _pci: Registration<kernel_ext::pci::Adapter<driver::Driver>>,
+    #[pin]
+    _sf: Registration<kernel::auxiliary::Adapter<sf::Driver>>,
+}
+
+impl InPlaceModule for Core {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // In this order: SFs find their driver as soon as there are some.
+            _sf <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
+            _pci <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
+        })
+    }
+}
+
+module! {
+    type: Core,
     name: "ferrite_core",
     authors: ["The Ferrite developers"],
     description: "Core driver of the Ferrite DPU",
     license: "GPL",
-});
+}

@@ -28,10 +28,10 @@ use crate::{
 /// Vector of admin answers and events.
 pub(crate) const OWN: u16 = 0;
 
-/// Allocates vectors: the own one, and one for each of `queues` as far as the device has them and the
-/// system gives them. A machine has no more than some 200 for each CPU.
-pub(crate) fn alloc(pdev: &pci::Device<Bound>, limit: u16, queues: u16) -> Result<Arc<Vectors>> {
-    Vectors::alloc(pdev, OWN + 1, limit.min(OWN + 1 + queues))
+/// Allocates the own vector; the others, up to the `limit` of the device, are taken by clients as they
+/// open queues, and shared when the machine has no more: some 200 for each CPU.
+pub(crate) fn alloc(pdev: &pci::Device<Bound>, limit: u16) -> Result<Arc<Vectors>> {
+    Vectors::alloc(pdev, OWN + 1, limit)
         .inspect_err(|_| dev_err!(pdev, "no interrupt vector to be had\n"))
 }
 

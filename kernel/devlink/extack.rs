@@ -20,6 +20,12 @@ use kernel::prelude::*;
 pub struct ExtAck<'a>(*mut bindings::netlink_ext_ack, PhantomData<&'a mut ()>);
 
 impl ExtAck<'_> {
+    /// Returns one that nobody reads, for what is done without a user who asked for it.
+    pub fn none() -> Self {
+        // INVARIANT: it is null.
+        Self(core::ptr::null_mut(), PhantomData)
+    }
+
     /// # Safety
     ///
     /// `extack` is null or valid, and nobody else's, for the lifetime of what is returned.

@@ -42,11 +42,13 @@ pub enum OpState {
 
 /// What a driver does for a port and the function behind it.
 ///
-/// All operations are called in process context, with the lock of the instance held, while the port
-/// is registered. They say in `extack` why they fail; the user may not have asked for it.
+/// All operations are called in process context while the port is registered, and those that change
+/// something with the lock of the instance held. They say in `extack` why they fail; the user may not have
+/// asked for it.
 ///
 /// Those that tell something should do so without asking the device: devlink calls them in the middle
-/// of answers and notifications, for each port, and cannot say that they failed.
+/// of answers and notifications, for each port, and cannot say that they failed. It may do so when the
+/// port's net device changes, with the RTNL held and not the lock of the instance.
 /// [`not_supported`](super::not_supported) leaves the attribute out.
 #[vtable]
 pub trait PortOps: Send + Sync + 'static {
@@ -58,8 +60,8 @@ pub trait PortOps: Send + Sync + 'static {
     }
 
     /// Tells the MAC address that the function is provisioned with.
-    fn hw_addr_get(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result<[u8; 6]> {
-        let _ = (locked, extack);
+    fn hw_addr_get(&self, extack: &mut ExtAck<'_>) -> Result<[u8; 6]> {
+        let _ = extack;
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -76,12 +78,8 @@ pub trait PortOps: Send + Sync + 'static {
     }
 
     /// Tells whether the function may be used and whether it is.
-    fn state_get(
-        &self,
-        locked: &Locked<'_>,
-        extack: &mut ExtAck<'_>,
-    ) -> Result<(FunctionState, OpState)> {
-        let _ = (locked, extack);
+    fn state_get(&self, extack: &mut ExtAck<'_>) -> Result<(FunctionState, OpState)> {
+        let _ = extack;
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -98,8 +96,8 @@ pub trait PortOps: Send + Sync + 'static {
     }
 
     /// Tells whether the function can be migrated. devlink asks for VFs only.
-    fn migratable_get(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result<bool> {
-        let _ = (locked, extack);
+    fn migratable_get(&self, extack: &mut ExtAck<'_>) -> Result<bool> {
+        let _ = extack;
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -110,8 +108,8 @@ pub trait PortOps: Send + Sync + 'static {
     }
 
     /// Tells whether the function has RDMA over converged Ethernet.
-    fn roce_get(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result<bool> {
-        let _ = (locked, extack);
+    fn roce_get(&self, extack: &mut ExtAck<'_>) -> Result<bool> {
+        let _ = extack;
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -122,8 +120,8 @@ pub trait PortOps: Send + Sync + 'static {
     }
 
     /// Tells the largest number of event queues that the function may have for its data path.
-    fn max_io_eqs_get(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result<u32> {
-        let _ = (locked, extack);
+    fn max_io_eqs_get(&self, extack: &mut ExtAck<'_>) -> Result<u32> {
+        let _ = extack;
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -153,9 +151,9 @@ impl core::ops::Deref for NoOps {
 
 /// The C table of the operations of a `P`.
 ///
-/// All functions here are called by devlink only, with the lock held, for a registered port whose
-/// `data` is a `P` from an [`Arc`]; other arguments are valid until the functions return, but that
-/// `extack` may be null.
+/// All functions here are called by devlink only, with the lock held unless they only tell something, for
+/// a registered port whose `data` is a `P` from an [`Arc`]; other arguments are valid until the functions
+/// return, but that `extack` may be null.
 pub(super) struct Table<P: PortOps>(PhantomData<P>);
 
 /// A function of the table that tells something, by the operation of the same name.
@@ -167,10 +165,9 @@ macro_rules! getter {
             extack: *mut bindings::netlink_ext_ack,
         ) -> c_int {
             // SAFETY: as all arguments here are.
-            let ((data, operation), mut extack) =
-                unsafe { (Self::begin(port), ExtAck::from_raw(extack)) };
+            let (data, mut extack) = unsafe { (Self::data(port), ExtAck::from_raw(extack)) };
             from_result(|| {
-                let $told = data.$name(&operation.locked(), &mut extack)?;
+                let $told = data.$name(&mut extack)?;
                 $(
                     // SAFETY: as all arguments here are.
                     unsafe { $out.write($value) };
@@ -222,16 +219,24 @@ impl<T: PortOps> Table<T> {
     };
     pub(super) const OPS_REF: &'static bindings::devlink_port_ops = &Self::OPS;
 
-    /// Returns the data of a port, and the operation that is called.
-    unsafe fn begin(port: *mut bindings::devlink_port) -> (Arc<T>, Operation) {
+    /// Returns the data of a port.
+    unsafe fn data(port: *mut bindings::devlink_port) -> Arc<T> {
         // SAFETY: the port is registered and was made with this table.
         let port = unsafe { Port::from_raw(port) };
         // SAFETY: the `data` of the port is a `T` from an `Arc`, of which there is one by the
         // invariants of `Port`.
-        let data = unsafe { ArcBorrow::from_raw(port.data().cast::<T>()) };
+        unsafe { ArcBorrow::from_raw(port.data().cast::<T>()) }.into()
+    }
+
+    /// Returns the data of a port, and the operation that is called, which is none that only tells
+    /// something.
+    unsafe fn begin(port: *mut bindings::devlink_port) -> (Arc<T>, Operation) {
+        // SAFETY: the port is registered and was made with this table.
+        let memory = unsafe { Port::from_raw(port) }.memory().clone();
         // SAFETY: devlink holds the lock until the caller returns.
-        let operation = unsafe { Operation::begin(port.memory().clone()) };
-        (data.into(), operation)
+        let operation = unsafe { Operation::begin(memory) };
+        // SAFETY: as all arguments here are.
+        (unsafe { Self::data(port) }, operation)
     }
 
     unsafe extern "C" fn port_del(
@@ -281,10 +286,9 @@ impl<T: PortOps> Table<T> {
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: as all arguments here are.
-        let ((data, operation), mut extack) =
-            unsafe { (Self::begin(port), ExtAck::from_raw(extack)) };
+        let (data, mut extack) = unsafe { (Self::data(port), ExtAck::from_raw(extack)) };
         from_result(|| {
-            let told = data.hw_addr_get(&operation.locked(), &mut extack)?;
+            let told = data.hw_addr_get(&mut extack)?;
             // SAFETY: as all arguments here are; there is room for `MAX_ADDR_LEN` bytes.
             unsafe {
                 address.cast::<[u8; 6]>().write(told);

@@ -70,7 +70,7 @@ impl PortOps for Function {
         Ok(())
     }
 
-    fn hw_addr_get(&self, _locked: &Locked<'_>, _extack: &mut ExtAck<'_>) -> Result<[u8; 6]> {
+    fn hw_addr_get(&self, _extack: &mut ExtAck<'_>) -> Result<[u8; 6]> {
         Ok(self.state.lock().address)
     }
 
@@ -84,11 +84,7 @@ impl PortOps for Function {
         Ok(())
     }
 
-    fn state_get(
-        &self,
-        _locked: &Locked<'_>,
-        _extack: &mut ExtAck<'_>,
-    ) -> Result<(FunctionState, OpState)> {
+    fn state_get(&self, _extack: &mut ExtAck<'_>) -> Result<(FunctionState, OpState)> {
         Ok(if self.state.lock().active {
             (FunctionState::Active, OpState::Attached)
         } else {
@@ -106,7 +102,7 @@ impl PortOps for Function {
         Ok(())
     }
 
-    fn roce_get(&self, _locked: &Locked<'_>, _extack: &mut ExtAck<'_>) -> Result<bool> {
+    fn roce_get(&self, _extack: &mut ExtAck<'_>) -> Result<bool> {
         Ok(self.state.lock().roce)
     }
 
@@ -115,7 +111,7 @@ impl PortOps for Function {
         Ok(())
     }
 
-    fn max_io_eqs_get(&self, _locked: &Locked<'_>, _extack: &mut ExtAck<'_>) -> Result<u32> {
+    fn max_io_eqs_get(&self, _extack: &mut ExtAck<'_>) -> Result<u32> {
         Ok(self.state.lock().eqs)
     }
 

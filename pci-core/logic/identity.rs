@@ -53,6 +53,8 @@ pub enum Unfit {
     Function(u16),
     /// No vectors or doorbell pages, or more than there can be.
     Limits(u32),
+    /// The function is inactive: its PF keeps it from use.
+    Inactive,
     /// The function is not ready for use.
     NotReady(u32),
     /// A number in the answer to a query is out of range.
@@ -84,6 +86,7 @@ impl fmt::Display for Unfit {
             }
             Self::Function(id) => write!(f, "function id {id:#06x} names nothing"),
             Self::Limits(value) => write!(f, "limits register is {value:#010x}"),
+            Self::Inactive => f.write_str("function is inactive"),
             Self::NotReady(value) => write!(f, "function is not ready, status {value:#010x}"),
             Self::Number { field, value } => write!(f, "{field} is {value}"),
         }
@@ -142,6 +145,9 @@ pub fn check_ready(regs: &impl Registers) -> Result<(), Unfit> {
     let status = regs.read::<Status>();
     if status.raw() == ALL_ONES {
         return Err(Unfit::Vanished);
+    }
+    if status.ready() == 0 && status.resetting() == 0 && status.fatal() == 0 {
+        return Err(Unfit::Inactive);
     }
     if status.ready() == 0 || status.resetting() != 0 || status.fatal() != 0 {
         return Err(Unfit::NotReady(status.raw()));

@@ -17,9 +17,6 @@ impl<const WORDS: usize> IdSet<WORDS> {
         words: [0; WORDS],
         len: 0,
     };
-    /// The first number that cannot be in it.
-    // CAST: no more words than a few.
-    pub const END: u32 = WORDS as u32 * BITS;
 
     fn bit(number: u32) -> (usize, u64) {
         ((number / BITS) as usize, 1 << (number % BITS))
@@ -49,12 +46,6 @@ impl<const WORDS: usize> IdSet<WORDS> {
             }
             _ => false,
         }
-    }
-
-    /// Returns whether a number is in.
-    pub fn contains(&self, number: u32) -> bool {
-        let (word, bit) = Self::bit(number);
-        self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
     /// Returns how many numbers are in.

@@ -4,7 +4,8 @@
 
 import struct
 
-from ferrite import DEVICE_PF, VENDOR, cmd, dpus, ksft_eq, ksft_ge, ksft_in, ksft_not_in, ksft_true, need_dpus, run
+from ferrite import (DEVICE_PF, VENDOR, cmd, defer, dpus, ip, ksft_eq, ksft_ge, ksft_in, ksft_not_in, ksft_true,
+                     need_dpus, run)
 
 # Capability ids of the PCI specification.
 CAP_MSI = 0x05
@@ -90,11 +91,17 @@ def bars_are_64_bits_wide_and_have_their_sizes():
         ksft_eq(value & 0x2000, 0, f"BAR {index} is not prefetchable")
 
 
-def drivers_have_vectors_to_use():
+def vectors_are_taken_when_they_are_used():
     pci = need_dpus(1)[0]
-    vectors = list((pci.path / "msi_irqs").iterdir())
-    # One for the admin queue and events, one for a queue pair at least.
-    ksft_ge(len(vectors), 2)
+    netdev = pci.wait_netdev()
+    vectors = lambda: len(list((pci.path / "msi_irqs").iterdir()))
+    # Of the admin queue and events.
+    ksft_eq(vectors(), 1)
+    defer(ip, f"link set {netdev} down")
+    ip(f"link set {netdev} up")
+    ksft_ge(vectors(), 2)
+    ip(f"link set {netdev} down")
+    ksft_eq(vectors(), 1)
 
 
 def interrupts_are_named_after_the_device():
@@ -111,5 +118,5 @@ def lspci_names_the_driver():
 
 if __name__ == "__main__":
     run(ids_are_those_of_the_contract, the_core_driver_is_bound, capabilities_are_there,
-        bars_are_64_bits_wide_and_have_their_sizes, drivers_have_vectors_to_use,
+        bars_are_64_bits_wide_and_have_their_sizes, vectors_are_taken_when_they_are_used,
         interrupts_are_named_after_the_device, lspci_names_the_driver)

@@ -12,6 +12,7 @@ use ferrite_abi::admin::{
     Command,
     Completion,
     DataDirection,
+    Status,
     Submission,
     MAX_DATA, //
 };
@@ -23,7 +24,10 @@ use ferrite_abi::cmd::{
 };
 use ferrite_abi::event::Event;
 use ferrite_abi::ids::FunctionId;
-use ferrite_abi::regs::Register;
+use ferrite_abi::regs::{
+    Control,
+    Register, //
+};
 use ferrite_abi::wire::{
     FromBytes,
     IntoBytes,
@@ -182,10 +186,15 @@ impl Rig {
         Self { board, queue }
     }
 
-    /// Posts a command, with its slot's page as data buffer if it has one.
+    /// Posts a command about the PF, with its slot's page as data buffer if it has one.
     pub fn post<C: Command>(&mut self, command: C) -> Option<Tag> {
+        self.post_to(FunctionId::PF, command)
+    }
+
+    /// As [`Rig::post`], about `function`.
+    fn post_to<C: Command>(&mut self, function: FunctionId, command: C) -> Option<Tag> {
         let tag = self.queue.reserve().ok()??;
-        let mut entry = Submission::new(tag.0, FunctionId::PF, command);
+        let mut entry = Submission::new(tag.0, function, command);
         if C::DATA != DataDirection::None {
             entry.data_addr = U64::new(self.data(tag));
             entry.data_len = U32::new(size_of::<C::Data>() as u32);
@@ -229,6 +238,30 @@ impl Rig {
         let answer = self.wait(tag)?;
         assert_eq!(answer.status.get(), 0, "{:?}", C::OPCODE);
         Ok(answer.done::<C>())
+    }
+
+    /// Sends a command about `function` and returns its result, or why the device refused it.
+    pub fn send_to<C: Command>(
+        &mut self,
+        function: FunctionId,
+        command: C,
+    ) -> Result<Result<C::Done, Status>, Unanswered> {
+        let tag = self.post_to(function, command).ok_or(Unanswered::Gone)?;
+        let answer = self.wait(tag)?;
+        Ok(match Status(answer.status.get()) {
+            Status::OK => Ok(answer.done::<C>()),
+            status => Err(status),
+        })
+    }
+
+    /// Resets the PF and starts its queue anew.
+    pub fn reset(&mut self) {
+        self.queue.pause(&self.board);
+        self.board.write(Control::default().with_reset(1));
+        self.board.pass(TICK);
+        self.queue
+            .start(&self.board, &self.board)
+            .expect("a queue that starts");
     }
 
     /// Sends a command and returns the data that the device wrote.

@@ -5,5 +5,6 @@
 mod driver;
 mod events;
 mod faults;
+mod functions;
 mod interleavings;
 mod queue;

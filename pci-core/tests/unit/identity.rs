@@ -84,6 +84,8 @@ fn function_must_be_ready_and_well() {
         bench.set(Status(status));
         assert_eq!(check_ready(&bench).is_ok(), ready, "{status:#05b}");
     }
+    bench.set(Status(0));
+    assert_eq!(check_ready(&bench), Err(Unfit::Inactive));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use ferrite_core_logic::idset::IdSet;
 use proptest::prelude::*;
 
 type Set = IdSet<3>;
+/// The first number that cannot be in it.
+const END: u32 = 192;
 
 proptest! {
     #[test]
@@ -16,18 +18,17 @@ proptest! {
         let mut model = BTreeSet::new();
         for (put, number) in steps {
             if put {
-                let fits = number < Set::END;
+                let fits = number < END;
                 prop_assert_eq!(set.insert(number), fits && model.insert(number));
             } else {
                 prop_assert_eq!(set.remove(number), model.remove(&number));
             }
             prop_assert_eq!(set.len() as usize, model.len());
             prop_assert_eq!(set.is_empty(), model.is_empty());
-            let missing = (0..Set::END).find(|number| !model.contains(number));
+            let missing = (0..END).find(|number| !model.contains(number));
             prop_assert_eq!(set.lowest_missing(), missing);
-            for from in 0..Set::END + 2 {
+            for from in 0..END + 2 {
                 prop_assert_eq!(set.next(from), model.range(from..).next().copied());
-                prop_assert_eq!(set.contains(from), model.contains(&from));
             }
         }
     }
@@ -36,10 +37,10 @@ proptest! {
 #[test]
 fn full_set_misses_nothing() {
     let mut set = Set::EMPTY;
-    for number in 0..Set::END {
+    for number in 0..END {
         assert_eq!(set.lowest_missing(), Some(number));
         assert!(set.insert(number));
     }
     assert_eq!(set.lowest_missing(), None);
-    assert_eq!(set.len(), Set::END);
+    assert_eq!(set.len(), END);
 }

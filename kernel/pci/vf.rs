@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VFs that the driver of their PF keeps from other drivers and lets them have, one by one.
+
+use super::raw;
+use crate::bindings as own;
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    device::Bound,
+    error::to_result,
+    pci,
+    prelude::*, //
+};
+
+/// A reference to a VF.
+///
+/// # Invariants
+///
+/// The pointer is valid, and a reference is held.
+struct Vf(NonNull<bindings::pci_dev>);
+
+impl Vf {
+    fn get(pf: &pci::Device<Bound>, index: u16) -> Result<Self> {
+        if index >= super::num_vfs(pf) {
+            return Err(ENODEV);
+        }
+        // SAFETY: the PF is valid and has SR-IOV, since it has VFs.
+        let vf = unsafe { own::ferrite_helper_pci_get_vf(raw(pf).cast(), index.into()) };
+        // INVARIANT: what is returned is null or a reference.
+        NonNull::new(vf.cast()).map(Self).ok_or(ENODEV)
+    }
+
+    fn device(&self) -> *mut bindings::device {
+        // SAFETY: by the invariants of this type.
+        unsafe { &raw mut (*self.0.as_ptr()).dev }
+    }
+}
+
+impl Drop for Vf {
+    fn drop(&mut self) {
+        // SAFETY: by the invariants of this type.
+        unsafe { bindings::pci_dev_put(self.0.as_ptr()) };
+    }
+}
+
+/// Looks for a driver for a VF that has none. That there is none is no error.
+///
+/// Locks the VF.
+///
+/// # Errors
+///
+/// `ENODEV` if there is no such VF, and what the driver core says of one that cannot be bound.
+pub fn attach_vf(pf: &pci::Device<Bound>, index: u16) -> Result {
+    let vf = Vf::get(pf, index)?;
+    // SAFETY: by the invariants of `Vf`.
+    to_result(unsafe { bindings::device_attach(vf.device()) })
+}
+
+/// Unbinds the driver of a VF, if there is one.
+///
+/// Locks the VF.
+///
+/// # Errors
+///
+/// `ENODEV` if there is no such VF.
+pub fn release_vf(pf: &pci::Device<Bound>, index: u16) -> Result {
+    let vf = Vf::get(pf, index)?;
+    // SAFETY: by the invariants of `Vf`.
+    unsafe { bindings::device_release_driver(vf.device()) };
+    Ok(())
+}
+
+/// Binds the driver of a VF anew if it is the one of the PF, after a reset of the PF that the driver of the
+/// VF was not told of.
+///
+/// Locks the VF.
+///
+/// # Errors
+///
+/// `ENODEV` if there is no such VF, and what the driver core says of one that cannot be bound.
+pub fn rebind_vf(pf: &pci::Device<Bound>, index: u16) -> Result {
+    let vf = Vf::get(pf, index)?;
+    // SAFETY: both devices are valid. The pointers are compared and not followed, and whoever changes the
+    // one of the VF meanwhile gets what it asked for after us.
+    let same = unsafe {
+        let driver =
+            |device: *const bindings::device| (&raw const (*device).driver).read_volatile();
+        driver(vf.device()) == driver(&raw const (*raw(pf)).dev)
+    };
+    if same {
+        // SAFETY: by the invariants of `Vf`.
+        unsafe { bindings::device_release_driver(vf.device()) };
+        // SAFETY: by the invariants of `Vf`.
+        to_result(unsafe { bindings::device_attach(vf.device()) })?;
+    }
+    Ok(())
+}
+
+/// As [`enable_sriov`](super::enable_sriov), for a caller that does not hold the lock of the PF, and may
+/// hold locks that are taken inside of it.
+///
+/// The lock that keeps PCI devices from coming and going is not taken: who removes the PF holds it and
+/// waits for the driver of the PF, and so perhaps for the caller. As long as no driver but that of the PF
+/// touches its VFs, nobody notices.
+///
+/// # Errors
+///
+/// `EBUSY` if the PF is locked or has VFs already, `ERANGE` if that is too many, `ENOSYS` if there is no
+/// SR-IOV.
+pub fn try_enable_sriov(pf: &pci::Device<Bound>, vfs: u16) -> Result {
+    let device = raw(pf);
+    // SAFETY: the device is valid.
+    let device_lock = unsafe { (&raw mut (*device).dev).cast() };
+    // SAFETY: the device is valid.
+    if unsafe { own::ferrite_helper_device_trylock(device_lock) } == 0 {
+        return Err(EBUSY);
+    }
+    // SAFETY: the device is valid and locked.
+    let result = to_result(unsafe { bindings::pci_enable_sriov(device, vfs.into()) });
+    // SAFETY: it was just locked.
+    unsafe { own::ferrite_helper_device_unlock(device_lock) };
+    result
+}

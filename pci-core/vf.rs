@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VFs that are provisioned like SFs: each gets a port, and a driver only when it is activated.
+
+use ferrite_abi::{
+    cmd::{
+        SetFunctionState,
+        SetVfPolicy, //
+    },
+    event::FunctionState,
+    ids::FunctionId,
+    wire::U16, //
+};
+use ferrite_aux::CmdError;
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    devlink::{
+        ExtAck,
+        Locked, //
+    },
+    gate::Inside,
+    pci as pci_ext, //
+};
+
+use crate::{
+    board::Board,
+    functions::Functions,
+    logic::request::Request,
+    port::{
+        failed,
+        FunctionPort,
+        Kind, //
+    }, //
+};
+
+/// Who made the VFs, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VfUse {
+    /// There are none.
+    Off,
+    /// `sriov_numvfs`: they are active, and have ports in switchdev mode.
+    Numvfs(u16),
+    /// The first `devlink port add` for one: those without a port are inactive and nobody's.
+    ByHand(u16),
+}
+
+fn pci_device(pf: &Device<Bound>) -> Result<&pci::Device<Bound>> {
+    pf.try_into()
+}
+
+/// Lets the drivers of the system have a VF, which is active.
+pub(crate) fn attach(pf: &Device<Bound>, index: u16) -> Result {
+    pci_ext::attach_vf(pci_device(pf)?, index)
+}
+
+/// Takes a VF from its driver.
+pub(crate) fn release(pf: &Device<Bound>, index: u16) {
+    if let Ok(pf) = pci_device(pf) {
+        // Without a VF there is no driver.
+        let _ = pci_ext::release_vf(pf, index);
+    }
+}
+
+/// Has the VFs that the driver of the PF drives as well start over, after a reset of the PF that took
+/// their queues.
+pub(crate) fn start_over(pf: &Device<Bound>) {
+    let Ok(pdev) = pci_device(pf) else {
+        return;
+    };
+    for index in 0..pci_ext::num_vfs(pdev) {
+        if let Err(error) = pci_ext::rebind_vf(pdev, index) {
+            dev_warn!(pf, "VF {index} is not used after the reset: {error:?}\n");
+        }
+    }
+}
+
+/// Sets the state in which VFs come.
+pub(crate) fn set_policy(board: &Board, state: FunctionState) -> Result<(), CmdError> {
+    let command = SetVfPolicy {
+        state: U16::new(state.0),
+        rsvd: [0; 2],
+    };
+    board.admin.send(board.own(), command)
+}
+
+impl Functions {
+    /// Provisions the lowest VF that has no port, and adds one for it.
+    pub(crate) fn add_vf(
+        self: &Arc<Self>,
+        request: &Request,
+        board: &Inside<'_, Board>,
+        locked: &Locked<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result<Arc<FunctionPort>> {
+        let count = match self.vf_use() {
+            VfUse::Numvfs(_) => {
+                extack.set(fmt!("sriov_numvfs made the VFs; write 0 there first"));
+                return Err(EBUSY);
+            }
+            VfUse::ByHand(count) => count,
+            VfUse::Off => self.make_vfs(board, extack)?,
+        };
+        let index = self.vf_without_port(count).ok_or_else(|| {
+            extack.set(fmt!("all {count} VFs have a port; delete one first"));
+            ENOSPC
+        })?;
+        let id = FunctionId::vf(index).ok_or(EINVAL)?;
+        let kind = Kind::Vf {
+            index,
+            by_hand: true,
+        };
+        let port = FunctionPort::add(
+            self,
+            board,
+            (id, kind),
+            request.index_for(id),
+            locked,
+            extack,
+        )?;
+        self.remember(&port).inspect_err(|_| port.vanish())?;
+        Ok(port)
+    }
+
+    /// Turns SR-IOV on for users who take VFs one by one: all are inactive, so that no driver takes
+    /// them. Returns how many there are.
+    fn make_vfs(&self, board: &Inside<'_, Board>, extack: &mut ExtAck<'_>) -> Result<u16> {
+        let pdev = pci_device(board.device())?;
+        let count = pci_ext::total_vfs(pdev);
+        if count == 0 {
+            extack.set(fmt!("the device has no VFs"));
+            return Err(kernel_ext::devlink::not_supported());
+        }
+        set_policy(board, FunctionState::INACTIVE)
+            .map_err(|error| failed(extack, "cannot keep VFs inactive", error))?;
+        pci_ext::try_enable_sriov(pdev, count).inspect_err(|error| {
+            if *error == EBUSY {
+                extack.set(fmt!("the PF is busy or has VFs already; try again"));
+            } else {
+                extack.set(fmt!("cannot enable SR-IOV: {error:?}"));
+            }
+            let _ = set_policy(board, FunctionState::ACTIVE);
+        })?;
+        self.set_vf_use(VfUse::ByHand(count));
+        Ok(count)
+    }
+
+    /// Makes a VF ready for the next who wants one. Its port is gone.
+    pub(crate) fn vf_forgotten(&self, port: &FunctionPort, board: &Inside<'_, Board>) {
+        if let Err(error) = port.restore(board) {
+            dev_warn!(
+                board.device(),
+                "function {:#x} keeps the configuration of its last user: {error}\n",
+                port.id().0
+            );
+        }
+    }
+
+    /// Adds ports for the VFs that `sriov_numvfs` made.
+    pub(crate) fn add_vf_ports(
+        self: &Arc<Self>,
+        board: &Inside<'_, Board>,
+        locked: &Locked<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let VfUse::Numvfs(count) = self.vf_use() else {
+            return Ok(());
+        };
+        for index in 0..count {
+            let id = FunctionId::vf(index).ok_or(EINVAL)?;
+            let kind = Kind::Vf {
+                index,
+                by_hand: false,
+            };
+            let port = FunctionPort::add(self, board, (id, kind), id.0.into(), locked, extack)?;
+            self.remember(&port).inspect_err(|_| port.vanish())?;
+        }
+        Ok(())
+    }
+
+    /// Has all of `count` VFs without a port inactive, which a reset of the PF made active.
+    pub(crate) fn hold_vfs(&self, board: &Board, count: u16) {
+        let inactive = SetFunctionState {
+            state: U16::new(FunctionState::INACTIVE.0),
+            rsvd: [0; 2],
+        };
+        for id in (0..count).filter_map(FunctionId::vf) {
+            if self.find(id).is_none() {
+                // If it fails, that is in the log, and a driver may take the VF.
+                let _ = board.admin.send(id, inactive);
+            }
+        }
+    }
+}
