@@ -7,6 +7,7 @@
 
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/if_link.h>
 #include <linux/net.h>
 #include <linux/netdev_features.h>
 #include <linux/netdevice.h>
@@ -14,14 +15,18 @@
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
 #include <net/devlink.h>
+#include <net/flow_dissector.h>
+#include <net/flow_offload.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/types.h>
 #include <uapi/linux/devlink.h>
 #include <uapi/linux/ethtool.h>
 #include <uapi/linux/if.h>
+#include <uapi/linux/if_ether.h>
 #include <uapi/linux/if_link.h>
 #include <uapi/linux/netdev.h>
 
 #include "devlink_helpers.h"
+#include "flow_helpers.h"
 #include "netdev_helpers.h"
 #include "pci_helpers.h"

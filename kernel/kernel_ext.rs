@@ -14,6 +14,7 @@ pub mod completion;
 pub mod devlink;
 pub mod dma;
 pub mod ethtool;
+pub mod flow;
 pub mod gate;
 pub mod iomap;
 pub mod irq;
@@ -25,6 +26,7 @@ mod netdev_rtnl;
 #[cfg(CONFIG_KUNIT = "y")]
 mod netdev_tests;
 mod netdev_types;
+mod netdev_vf;
 pub mod page_pool;
 pub mod pci;
 pub mod skb;

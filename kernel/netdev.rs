@@ -29,17 +29,26 @@ pub use crate::{
         QueueStats,
         Stats, //
     },
+    netdev_vf::{
+        VfChange,
+        VfConfig, //
+    },
 };
 
 use crate::{
     bindings,
     devlink,
     ethtool,
+    flow::{
+        self,
+        block::Blocks, //
+    },
     netdev_ops::Table,
     netdev_queue::TxSlots,
     skb::SkBuff, //
 };
 use core::{
+    any::TypeId,
     marker::PhantomData,
     mem::offset_of,
     ops::Deref,
@@ -123,6 +132,32 @@ pub trait Operations: Sized + Send + Sync + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Takes note that users want `features` from now on. The device has those of before until this
+    /// succeeds.
+    fn set_features(device: &Device<Self>, rtnl: &Rtnl, features: Features) -> Result {
+        let _ = (device, rtnl, features);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns how a VF is provisioned.
+    fn vf_config(device: &Device<Self>, rtnl: &Rtnl, vf: u16) -> Result<VfConfig> {
+        let _ = (device, rtnl, vf);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Changes how a VF is provisioned.
+    fn set_vf(device: &Device<Self>, rtnl: &Rtnl, vf: u16, change: VfChange) -> Result {
+        let _ = (device, rtnl, vf, change);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Does what the stack wants of rules for packets that come in. Such a device has the feature
+    /// [`Features::HW_TC`].
+    fn flow(device: &Device<Self>, rtnl: &Rtnl, command: flow::Command<'_>) -> Result {
+        let _ = (device, rtnl, command);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Takes note that a transmit queue made no progress for too long, in atomic context.
     fn tx_timeout(device: &Device<Self>, queue: u16) {
         let _ = (device, queue);
@@ -173,6 +208,9 @@ struct Header {
     refs: Refcount,
     destroy: unsafe fn(*mut bindings::net_device),
     port: Option<Arc<devlink::Port>>,
+    /// What `Operations` the device is of.
+    operations: TypeId,
+    blocks: Blocks,
 }
 
 /// The private part of the network device of a driver. `data` is pinned.
@@ -434,6 +472,32 @@ impl<T: Operations> Device<T> {
         unsafe { &(*self.private()).tx }
     }
 
+    /// Returns the blocks of rules that are bound to it.
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.header().blocks
+    }
+
+    /// Returns `device` as one of a `T`, if a [`Builder`] of `T` made it.
+    ///
+    /// # Safety
+    ///
+    /// `device` is null, or a registered network device for all of `'a`, whatever drives it.
+    pub(crate) unsafe fn downcast<'a>(device: *mut bindings::net_device) -> Option<&'a Self> {
+        // SAFETY: the device is valid, by the requirements of this function, and so is its table of
+        // operations, if it has one.
+        let is_built = unsafe {
+            let ops = device.as_ref()?.netdev_ops.as_ref()?;
+            is_mark(ops.ndo_validate_addr)
+        };
+        if !is_built {
+            return None;
+        }
+        // SAFETY: only the tables of `Builder` have the mark, and a device gets one of them after
+        // its header.
+        let device = unsafe { &*device.cast::<Self>() };
+        (device.header().operations == TypeId::of::<T>()).then_some(device)
+    }
+
     /// Takes the lock of a transmit queue, to install or remove what it has for sending. [`None`]
     /// if there is no such queue.
     ///
@@ -456,6 +520,19 @@ impl<T: Operations> Device<T> {
             bindings::free_netdev(device);
         }
     }
+}
+
+/// Returns whether an operation is the one that only the tables of [`Builder`] have.
+fn is_mark(
+    validate_addr: Option<unsafe extern "C" fn(*mut bindings::net_device) -> c_int>,
+) -> bool {
+    validate_addr.is_some_and(|function| {
+        core::ptr::fn_addr_eq(
+            function,
+            bindings::ferrite_helper_validate_addr
+                as unsafe extern "C" fn(*mut bindings::net_device) -> c_int,
+        )
+    })
 }
 
 /// A network device that is not visible yet, to be configured and [registered](Self::register).
@@ -501,7 +578,10 @@ impl<T: Operations> Builder<T> {
                 refs: Refcount::new(1),
                 destroy: Device::<T>::destroy,
                 port: None,
+                operations: TypeId::of::<T>(),
+                blocks: Blocks::new(),
             });
+            (*private).header.blocks.init();
         }
         // SAFETY: the device is new: nobody else uses it. `parent` exists until the device is
         // registered, if the caller keeps it bound, and from then on is referenced by it.
@@ -572,7 +652,8 @@ impl<T: Operations> Builder<T> {
         unsafe {
             let raw = self.raw();
             (*raw).hw_features |= changeable.0;
-            (*raw).vlan_features |= changeable.0;
+            // Rules are for the device itself, not for what is above it.
+            (*raw).vlan_features |= changeable.without(Features::HW_TC).0;
             (*raw).features |= changeable.0 | fixed.0;
         }
         self

@@ -34,6 +34,12 @@ void ferrite_helper_netdev_set_unicast_filter(struct net_device *dev)
 	dev->priv_flags |= IFF_UNICAST_FLT;
 }
 
+/* Beside what it does, it marks the devices that are ours: no other has it in its table of operations. */
+int ferrite_helper_validate_addr(struct net_device *dev)
+{
+	return eth_validate_addr(dev);
+}
+
 bool ferrite_helper_netif_running(const struct net_device *dev)
 {
 	return netif_running(dev);

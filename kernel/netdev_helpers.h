@@ -20,6 +20,7 @@ void ferrite_helper_netdev_set_parent(struct net_device *dev, struct device *par
 void ferrite_helper_netdev_set_address(struct net_device *dev, const u8 *addr);
 void ferrite_helper_netdev_random_address(struct net_device *dev);
 void ferrite_helper_netdev_set_unicast_filter(struct net_device *dev);
+int ferrite_helper_validate_addr(struct net_device *dev);
 bool ferrite_helper_netif_running(const struct net_device *dev);
 bool ferrite_helper_netif_carrier_ok(const struct net_device *dev);
 

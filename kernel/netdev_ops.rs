@@ -4,6 +4,7 @@
 
 use crate::{
     bindings,
+    flow,
     netdev::{
         Device,
         Operations,
@@ -16,6 +17,7 @@ use crate::{
         Features,
         Stats, //
     },
+    netdev_vf,
     skb::SkBuff, //
 };
 use core::{
@@ -46,6 +48,17 @@ macro_rules! optional {
 }
 pub(crate) use optional;
 
+/// As [`optional`], for a function that is generic itself.
+macro_rules! elsewhere {
+    ($has:ident, $($function:ident)::+) => {
+        if T::$has {
+            Some($($function)::+::<T>)
+        } else {
+            None
+        }
+    };
+}
+
 #[expect(
     clippy::missing_safety_doc,
     reason = "what holds for all of them is said at `Table`"
@@ -55,12 +68,20 @@ impl<T: Operations> Table<T> {
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::start_xmit),
-        ndo_validate_addr: Some(bindings::eth_validate_addr),
+        // Tells `Device::downcast` that the table is one of these.
+        ndo_validate_addr: Some(bindings::ferrite_helper_validate_addr),
         ndo_features_check: optional!(HAS_FEATURES_CHECK, features_check),
         ndo_get_stats64: optional!(HAS_GET_STATS64, get_stats64),
         ndo_set_rx_mode_async: optional!(HAS_SET_RX_MODE, set_rx_mode),
         ndo_set_mac_address: optional!(HAS_SET_MAC_ADDRESS, set_mac_address),
         ndo_change_mtu: optional!(HAS_CHANGE_MTU, change_mtu),
+        ndo_set_features: optional!(HAS_SET_FEATURES, set_features),
+        ndo_setup_tc: elsewhere!(HAS_FLOW, flow::block::setup),
+        ndo_get_vf_config: elsewhere!(HAS_VF_CONFIG, netdev_vf::get_config),
+        ndo_set_vf_mac: elsewhere!(HAS_SET_VF, netdev_vf::set_mac),
+        ndo_set_vf_vlan: elsewhere!(HAS_SET_VF, netdev_vf::set_vlan),
+        ndo_set_vf_spoofchk: elsewhere!(HAS_SET_VF, netdev_vf::set_spoof_check),
+        ndo_set_vf_trust: elsewhere!(HAS_SET_VF, netdev_vf::set_trust),
         ndo_tx_timeout: optional!(HAS_TX_TIMEOUT, tx_timeout),
         ndo_work: optional!(HAS_WORK, work),
         ..pin_init::zeroed()
@@ -190,6 +211,15 @@ impl<T: Operations> Table<T> {
             unsafe { mtu_of(device).write_volatile(mtu) };
             Ok(0)
         })
+    }
+
+    unsafe extern "C" fn set_features(
+        device: *mut bindings::net_device,
+        features: bindings::netdev_features_t,
+    ) -> c_int {
+        // SAFETY: see `Table`; the stack holds the RTNL.
+        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        from_result(|| T::set_features(device, rtnl, Features(features)).map(|()| 0))
     }
 
     unsafe extern "C" fn tx_timeout(device: *mut bindings::net_device, queue: c_uint) {

@@ -38,6 +38,8 @@ features! {
     RXHASH = NETIF_F_RXHASH_BIT;
     /// Received TCP segments are joined.
     GRO_HW = NETIF_F_GRO_HW_BIT;
+    /// Rules for packets are carried out.
+    HW_TC = NETIF_F_HW_TC_BIT;
     /// VLAN tags are inserted.
     VLAN_TX = NETIF_F_HW_VLAN_CTAG_TX_BIT;
     /// VLAN tags are stripped.
