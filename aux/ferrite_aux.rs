@@ -38,6 +38,7 @@ pub use event::{
     Subscription, //
 };
 pub use function::{
+    About,
     DmaDevice,
     Function,
     FunctionLt, //

@@ -99,6 +99,15 @@ impl Function {
         self.shared.description.id
     }
 
+    /// Returns whether both are functions of the same PCI function, as the representors of a switch
+    /// and its PF are. Not, once the device is gone.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        match (self.dma_device(), other.dma_device()) {
+            (Ok(one), Ok(other)) => core::ptr::eq::<Device<Bound>>(&*one, &*other),
+            _ => false,
+        }
+    }
+
     /// Returns what it can do.
     pub fn features(&self) -> Features {
         self.shared.description.features
@@ -126,7 +135,7 @@ impl Function {
     /// Those of [`CmdError`].
     pub fn send<C: Command>(&self, command: C) -> Result<C::Done, CmdError> {
         const { assert!(matches!(C::DATA, DataDirection::None)) };
-        let completion = self.execute(command, Data::None)?;
+        let completion = self.execute(self.id(), command, Data::None)?;
         Ok(completion.done::<C>())
     }
 
@@ -137,7 +146,7 @@ impl Function {
     /// Those of [`CmdError`].
     pub fn send_with<C: Command>(&self, command: C, data: &C::Data) -> Result<C::Done, CmdError> {
         const { assert!(matches!(C::DATA, DataDirection::ToDevice)) };
-        let completion = self.execute(command, Data::ToDevice(data.as_bytes()))?;
+        let completion = self.execute(self.id(), command, Data::ToDevice(data.as_bytes()))?;
         Ok(completion.done::<C>())
     }
 
@@ -153,13 +162,28 @@ impl Function {
             assert!(size_of::<C::Data>() <= 1024);
         }
         let mut data = C::Data::new_zeroed();
-        let completion = self.execute(command, Data::FromDevice(data.as_mut_bytes()))?;
+        let data_buffer = Data::FromDevice(data.as_mut_bytes());
+        let completion = self.execute(self.id(), command, data_buffer)?;
         Ok((completion.done::<C>(), data))
     }
 
-    fn execute<C: Command>(&self, command: C, data: Data<'_>) -> Result<Completion, CmdError> {
+    fn execute<C: Command>(
+        &self,
+        about: FunctionId,
+        command: C,
+        data: Data<'_>,
+    ) -> Result<Completion, CmdError> {
         let backend = self.shared.backend.enter().ok_or(CmdError::Gone)?;
-        backend.execute(Submission::new(0, self.id(), command), data)
+        backend.execute(Submission::new(0, about, command), data)
+    }
+
+    /// Returns another function of the same PCI function, to send commands about: `function`, which is
+    /// the PF for commands about the switch, or a VF for those that provision it.
+    pub fn about(&self, function: FunctionId) -> About<'_> {
+        About {
+            sender: self,
+            function,
+        }
     }
 
     /// Rings a doorbell; does nothing once the device is gone. May be called in any context.
@@ -218,6 +242,37 @@ impl Function {
     /// `ENOMEM`.
     pub fn subscribe(&self, handler: Arc<dyn EventHandler>) -> Result<Subscription> {
         self.shared.subscribers.clone().add(handler)
+    }
+}
+
+/// A function that another one sends commands about.
+pub struct About<'a> {
+    sender: &'a Function,
+    function: FunctionId,
+}
+
+impl About<'_> {
+    /// Sends a command that has no data buffer, as [`Function::send`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CmdError`]; the device lets no VF send commands about others.
+    pub fn send<C: Command>(&self, command: C) -> Result<C::Done, CmdError> {
+        const { assert!(matches!(C::DATA, DataDirection::None)) };
+        let completion = self.sender.execute(self.function, command, Data::None)?;
+        Ok(completion.done::<C>())
+    }
+
+    /// Sends a command together with `data`, as [`Function::send_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`About::send`].
+    pub fn send_with<C: Command>(&self, command: C, data: &C::Data) -> Result<C::Done, CmdError> {
+        const { assert!(matches!(C::DATA, DataDirection::ToDevice)) };
+        let data = Data::ToDevice(data.as_bytes());
+        let completion = self.sender.execute(self.function, command, data)?;
+        Ok(completion.done::<C>())
     }
 }
 

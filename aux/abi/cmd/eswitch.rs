@@ -68,7 +68,8 @@ command!(AddRule = ADD_RULE, done AddRuleDone, to_device Rule, pf);
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AddRuleDone {
-    /// Names the rule.
+    /// Names the rule. Numbers are given out in turn, so that an old one names nothing else for a
+    /// long time, whatever was reset meanwhile.
     pub rule: U32,
 }
 layout!(AddRuleDone: 4 { rule @ 0 });
