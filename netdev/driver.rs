@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver of the auxiliary devices `ferrite_core.eth.N`.
+//! The driver of the auxiliary devices `ferrite_core.eth.N`, and of representors,
+//! `ferrite_core.rep.N`.
 
 use crate::{
     link::Events,
@@ -39,7 +40,7 @@ kernel::auxiliary_device_table!(
     TABLE,
     MODULE_TABLE,
     <Driver as auxiliary::Driver>::IdInfo,
-    [(names::id(names::ETH), ())]
+    [(names::id(names::ETH), ()), (names::id(names::REP), ())]
 );
 
 /// The driver.

@@ -26,7 +26,9 @@ mod port;
 mod rss;
 mod rx;
 mod stats;
+mod tc;
 mod tx;
+mod vf;
 mod watchdog;
 
 kernel::module_auxiliary_driver! {

@@ -5,7 +5,8 @@
 use crate::port::{
     Port,
     LINK,
-    RESET, //
+    RESET,
+    RULES, //
 };
 use ferrite_abi::{
     cmd::QueryLink,
@@ -56,8 +57,8 @@ impl EventHandler for Events {
         match EventKind(event.kind.get()) {
             // A device that is not well may not answer, and then has no link.
             EventKind::LINK_CHANGE | EventKind::HEALTH_CHANGE => device.schedule_work(LINK),
-            // The function was reset: its queues are gone.
-            EventKind::FUNCTION_CHANGE => device.schedule_work(RESET),
+            // The function was reset: its queues are gone, and the rules of a switch.
+            EventKind::FUNCTION_CHANGE => device.schedule_work(RESET | RULES),
             EventKind::QUEUE_ERROR => {
                 if let Some(error) = event.payload::<QueueError>() {
                     if device.may_report() {

@@ -8,9 +8,12 @@ use crate::{
         self,
         Port,
         LINK,
-        RESET, //
+        RESET,
+        RULES, //
     },
-    tx::Sender, //
+    tc,
+    tx::Sender,
+    vf, //
 };
 use ferrite_abi::{
     cmd::{
@@ -26,6 +29,7 @@ use ferrite_abi::{
 use ferrite_aux::Function;
 use kernel::prelude::*;
 use kernel_ext::{
+    flow,
     netdev::{
         AddressLists,
         Device,
@@ -34,7 +38,9 @@ use kernel_ext::{
         QueueStats,
         Rtnl,
         Stats,
-        TxQueue, //
+        TxQueue,
+        VfChange,
+        VfConfig, //
     },
     skb::SkBuff, //
 };
@@ -58,7 +64,7 @@ pub(crate) fn features(function: &Function) -> (Features, Features) {
             fixed = fixed.with(is_fixed);
         }
     }
-    (changeable, fixed)
+    (changeable.with(tc::feature(function)), fixed)
 }
 
 #[vtable]
@@ -149,6 +155,22 @@ impl Operations for Port {
         Port::set_mtu(device, rtnl, mtu)
     }
 
+    fn set_features(device: &Device<Self>, _rtnl: &Rtnl, features: Features) -> Result {
+        tc::check_features(device, features)
+    }
+
+    fn vf_config(device: &Device<Self>, _rtnl: &Rtnl, vf: u16) -> Result<VfConfig> {
+        vf::config(device, vf)
+    }
+
+    fn set_vf(device: &Device<Self>, _rtnl: &Rtnl, vf: u16, change: VfChange) -> Result {
+        vf::set(device, vf, change)
+    }
+
+    fn flow(device: &Device<Self>, _rtnl: &Rtnl, command: flow::Command<'_>) -> Result {
+        tc::command(device, command)
+    }
+
     fn tx_timeout(device: &Device<Self>, queue: u16) {
         dev_err!(
             device,
@@ -161,6 +183,9 @@ impl Operations for Port {
     fn work(device: &Device<Self>, rtnl: &Rtnl, events: usize) {
         if events & RESET != 0 {
             Port::reset(device, rtnl);
+        }
+        if events & RULES != 0 {
+            tc::restore(device);
         }
         if events & LINK != 0 && device.data().control.lock().is_up() {
             link::update(device);

@@ -19,6 +19,7 @@ use crate::{
     },
     rss::Rss,
     stats::PairStats,
+    tc::Rules,
     watchdog::Watchdog, //
 };
 use ferrite_abi::{
@@ -63,6 +64,8 @@ use kernel_ext::{
 pub(crate) const RESET: usize = 1 << 0;
 /// Work to do under the RTNL: ask for the state of the link.
 pub(crate) const LINK: usize = 1 << 1;
+/// Work to do under the RTNL: tell the switch the rules that it carries out.
+pub(crate) const RULES: usize = 1 << 2;
 
 /// What the driver keeps in the network device.
 #[pin_data]
@@ -78,6 +81,9 @@ pub(crate) struct Port {
     watchdog: Arc<Watchdog>,
     #[pin]
     pub(crate) control: Mutex<Control>,
+    /// Rules that the switch carries out.
+    #[pin]
+    pub(crate) rules: Rules,
 }
 
 /// What only changes under the RTNL, and what is up.
@@ -147,6 +153,7 @@ impl Port {
                 rss,
                 resets: Resets::default(),
             }, "ferrite_net_control"),
+            rules <- Rules::new(),
         }? Error))
     }
 
