@@ -3,10 +3,12 @@
 //! Admin commands: one dispatcher that checks what all have in common, one handler each.
 
 mod device;
+mod eswitch;
 mod fault;
 mod function;
 mod port;
 mod queue;
+mod rate;
 mod steering;
 
 use ferrite_abi::admin::{
@@ -18,40 +20,11 @@ use ferrite_abi::admin::{
     MAX_DATA,
     RESULT, //
 };
-use ferrite_abi::cmd::{
-    AttachFunction,
-    ClearFaults,
-    ConfigureFunction,
-    CreateEventQueue,
-    CreateQueue,
-    CreateSf,
-    DestroyEventQueue,
-    DestroyQueue,
-    DestroySf,
-    Echo,
-    EnablePort,
-    Identify,
-    InjectFault,
-    QueryFunction,
-    QueryFunctionConfig,
-    QueryLink,
-    QueryQueue,
-    QueryStats,
-    QuerySteering,
-    RemoveFilter,
-    RemoveRss,
-    SetFilter,
-    SetFunctionState,
-    SetMac,
-    SetMtu,
-    SetRss,
-    SetRxMode,
-    SetVfPolicy, //
-};
 use ferrite_abi::event::FunctionState;
 use ferrite_abi::ids::FunctionId;
 use ferrite_abi::regs::Features;
 use ferrite_abi::wire::IntoBytes;
+use ferrite_abi::with_commands;
 use zerocopy::FromZeros;
 
 use crate::device::Device;
@@ -149,7 +122,11 @@ pub(crate) trait Handler: Command {
 macro_rules! dispatch {
     ($opcode:expr, $call:expr, $submission:expr, $garbage:expr; $($name:ident),* $(,)?) => {
         match $opcode {
-            $( $name::OPCODE => run::<$name>($call, $submission, $garbage), )*
+            $(
+                <ferrite_abi::cmd::$name as Command>::OPCODE => {
+                    run::<ferrite_abi::cmd::$name>($call, $submission, $garbage)
+                }
+            )*
             _ => Err(Status::UNKNOWN_OPCODE),
         }
     };
@@ -170,37 +147,8 @@ pub(crate) fn carry_out(
         sender,
         target: Slot::PF,
     };
-    let result = dispatch!(
-        Opcode(submission.opcode.get()), &mut call, submission, garbage;
-        Echo,
-        Identify,
-        QueryFunction,
-        CreateEventQueue,
-        DestroyEventQueue,
-        CreateQueue,
-        DestroyQueue,
-        QueryQueue,
-        QueryLink,
-        EnablePort,
-        SetMac,
-        SetMtu,
-        SetRxMode,
-        QueryStats,
-        SetRss,
-        RemoveRss,
-        SetFilter,
-        RemoveFilter,
-        QuerySteering,
-        CreateSf,
-        DestroySf,
-        ConfigureFunction,
-        QueryFunctionConfig,
-        SetFunctionState,
-        AttachFunction,
-        SetVfPolicy,
-        InjectFault,
-        ClearFaults,
-    );
+    let opcode = Opcode(submission.opcode.get());
+    let result = with_commands!(dispatch! opcode, &mut call, submission, garbage;);
     match result {
         Ok(result) => (Status::OK, result),
         Err(status) => (status, [0; RESULT]),

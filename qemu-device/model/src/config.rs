@@ -129,6 +129,7 @@ impl Config {
             if self.max_vfs > 0 {
                 features = features.with(Features::SRIOV);
             }
+            features = features.with(Features::SWITCHDEV);
             if self.max_sfs > 0 {
                 features = features.with(Features::SUB_FUNCTIONS);
             }

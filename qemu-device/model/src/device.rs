@@ -59,6 +59,8 @@ pub struct Device {
     pub(crate) now: u64,
     /// What becomes due. Follows from the state.
     pub(crate) timers: Timers,
+    /// When queues that wait for their turn have to be looked at. Follows from the state.
+    pub(crate) rates_timer: Option<u64>,
     /// When the host was asked to call.
     timer_set: Option<u64>,
     /// Queues whose doorbell was rung.
@@ -67,6 +69,8 @@ pub struct Device {
     pub(crate) pending: Work,
     pub(crate) pool: Pool,
     pub(crate) scratch: Option<Scratch>,
+    /// Memory for a frame that a rule changes.
+    pub(crate) edited: Vec<u8>,
     /// Frames that the uplink may still bring before the next run.
     uplink_credit: u32,
     /// Whether a frame of the uplink was turned away.
@@ -98,11 +102,13 @@ impl Device {
             state,
             now: 0,
             timers: Timers::default(),
+            rates_timer: None,
             timer_set: None,
             work: Work::default(),
             pending: Work::default(),
             pool: Pool::default(),
             scratch: None,
+            edited: Vec::new(),
             uplink_credit: UPLINK_BURST,
             uplink_waits: false,
         })
@@ -131,14 +137,14 @@ impl Device {
             return false;
         }
         let more = self.run_admin(host);
-        self.run_queues(host, budget);
+        let more = self.run_queues(host, budget) || more;
         self.publish_received(host);
         self.set_timer(host);
         self.uplink_credit = UPLINK_BURST;
         if std::mem::take(&mut self.uplink_waits) {
             host.uplink_ready();
         }
-        more || !self.work.is_empty()
+        more
     }
 
     /// Does what has become due.
@@ -150,6 +156,10 @@ impl Device {
                 Timer::Admin(function) => self.admin_is_due(host, function),
                 Timer::Interrupt(slot, kind, index) => {
                     self.interrupt_is_due(host, slot, kind, index);
+                }
+                Timer::Rates => {
+                    self.rates_timer = None;
+                    host.schedule();
                 }
             }
         }
@@ -172,7 +182,8 @@ impl Device {
         }
         self.uplink_credit -= 1;
         self.now = host.now_ns();
-        self.forward(host, Vport::Uplink, frame);
+        let path = self.path(Vport::Uplink, frame);
+        self.pass(host, &path, frame);
         // Completions are written, for many frames at once, by the run.
         host.schedule();
         Received::Taken
@@ -211,7 +222,7 @@ impl Device {
         self.clear_function(slot);
         self.state.pci[usize::from(function.0)].reset(self.now.saturating_add(RESET_NS));
         if function == PciFn::PF {
-            self.end_all_on_pf();
+            self.end_all_on_pf(host);
             // The firmware starts again.
             self.state.hung_at = None;
         }
@@ -316,6 +327,7 @@ impl Device {
     fn forget(&mut self) {
         self.latch.take(|_, _, _| {});
         self.timers.clear();
+        self.rates_timer = None;
         self.work = Work::default();
         self.pending = Work::default();
         self.pool.clear();
@@ -371,31 +383,6 @@ impl Device {
         self.set_timer(host);
     }
 
-    /// Looks at the queues that have work, slot by slot, until the budget is spent.
-    fn run_queues(&mut self, host: &mut dyn Host, budget: u32) {
-        let mut spent = 0u32;
-        while spent < budget {
-            let Some((slot, tx, rx)) = self.work.take() else {
-                break;
-            };
-            // Looked at again once the function may work.
-            if !self.can_move_packets(slot) {
-                continue;
-            }
-            for index in bits(rx) {
-                spent = spent.saturating_add(1);
-                self.poll_rx(host, slot, index);
-            }
-            for index in bits(tx) {
-                let turn = self.poll_tx(host, slot, index);
-                spent = spent.saturating_add(1 + turn.done);
-                if turn.more {
-                    self.work.add(slot, 1 << index, 0);
-                }
-            }
-        }
-    }
-
     /// Raises an interrupt that had to wait.
     fn interrupt_is_due(&mut self, host: &mut dyn Host, slot: Slot, kind: Kind, index: u16) {
         let usable = self.can_move_packets(slot);
@@ -431,7 +418,7 @@ impl Device {
 }
 
 /// Returns the numbers of the bits that are set.
-fn bits(mut word: u64) -> impl Iterator<Item = u16> {
+pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = u16> {
     std::iter::from_fn(move || {
         // CAST: a bit number.
         let bit = (word != 0).then(|| word.trailing_zeros() as u16)?;

@@ -37,7 +37,7 @@ use crate::save::{
 const WORDS: usize = size_of::<RuleKey>() / 8;
 
 /// Fields of a frame, and which of them it has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     words: [u64; WORDS],
     /// All bits of the fields that the frame has.
@@ -72,6 +72,24 @@ impl Flow {
             words: words(&key),
             present: words(&present),
         }
+    }
+
+    /// Returns what of this some patterns look at.
+    #[must_use]
+    pub(crate) fn only(mut self, counted: &Counted) -> Self {
+        let fields = self.words.iter_mut().zip(&mut self.present);
+        for ((word, present), counted) in fields.zip(&counted.0) {
+            *word &= counted;
+            *present &= counted;
+        }
+        self
+    }
+
+    /// Returns a number that differs for different flows most of the time.
+    pub(crate) fn hash(&self) -> u64 {
+        self.words.iter().fold(0, |hash, word| {
+            (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        })
     }
 }
 
@@ -173,6 +191,19 @@ impl Pattern {
             .all(|((word, present), (wanted, counted))| {
                 (word ^ wanted) & counted == 0 && counted & !present == 0
             })
+    }
+}
+
+/// The bits that count for any of some patterns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted([u64; WORDS]);
+
+impl Counted {
+    /// Adds those of a pattern.
+    pub(crate) fn add(&mut self, pattern: &Pattern) {
+        for (all, counted) in self.0.iter_mut().zip(pattern.counted) {
+            *all |= counted;
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 //! A network function: the PF, a VF, an SF or a representor.
 
+use ferrite_abi::cmd::FunctionCaps;
 use ferrite_abi::event::{
     FunctionState,
     QueueSyndrome, //
@@ -71,6 +72,16 @@ impl Function {
         if self.state == FunctionState::IN_USE {
             self.state = FunctionState::ACTIVE;
         }
+    }
+
+    /// Returns whether it may send from its own address only, in legacy mode.
+    pub(crate) fn checks_source(&self) -> bool {
+        self.provision.caps.contains(FunctionCaps::SPOOF_CHECK) && !self.is_trusted()
+    }
+
+    /// Returns whether it may receive what is not for it, in legacy mode.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.provision.caps.contains(FunctionCaps::TRUSTED)
     }
 
     /// Opens or closes the port. What waits for buffers while it closes is dropped.

@@ -27,6 +27,7 @@ impl Device {
         self.timers.cancel(|timer| timer.owner() == Some(slot));
         self.work.remove(slot);
         self.pending.remove(slot);
+        self.state.rates.stop(slot);
         self.unplug(slot);
         self.state.switch.forget(slot);
         let State {
@@ -35,7 +36,7 @@ impl Device {
         if let Some(function) = functions[slot.index()].as_deref_mut() {
             let queues = function.provision.queues(&self.config, slot);
             function.reset(queues, &mut self.pool);
-            switch.plug(slot, &function.port);
+            switch.plug(slot, &function.port, function.is_trusted());
         }
     }
 
@@ -64,7 +65,7 @@ impl Device {
         if let Some(function) = functions[slot.index()].as_deref_mut() {
             switch.unplug(slot, &function.port);
             change(&mut function.port);
-            switch.plug(slot, &function.port);
+            switch.plug(slot, &function.port, function.is_trusted());
         }
     }
 

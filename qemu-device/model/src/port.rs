@@ -85,6 +85,16 @@ impl Port {
         length <= usize::from(self.mtu) + ETH_HEADER + tag
     }
 
+    /// Returns whether it receives what is for an address.
+    pub(crate) fn wants(&self, destination: Mac) -> bool {
+        let asks_for = |mode| self.mode.contains(mode);
+        destination == self.mac
+            || destination == Mac::BROADCAST
+            || asks_for(RxMode::PROMISCUOUS)
+            || destination.is_multicast() && asks_for(RxMode::ALL_MULTICAST)
+            || self.filter.contains(&destination)
+    }
+
     /// Counts a frame that was sent.
     pub(crate) fn count_sent(&mut self, destination: Mac, length: usize) {
         let stats = &mut self.stats;

@@ -5,6 +5,7 @@
 use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
     ConfigureFunction,
+    EswitchMode,
     FunctionCaps,
     FunctionFields, //
 };
@@ -22,6 +23,7 @@ use crate::host::{
     PciFn, //
 };
 use crate::mac::Mac;
+use crate::rates::Rates;
 use crate::save::{
     saved,
     LoadError, //
@@ -204,9 +206,12 @@ impl Device {
         provision: Provision,
     ) {
         let function = Function::new(state, provision, provision.queues(&self.config, slot));
-        self.state.switch.plug(slot, &function.port);
+        self.state
+            .switch
+            .plug(slot, &function.port, function.is_trusted());
         self.state.functions[slot.index()] = Some(Box::new(function));
         self.tell_state(host, slot);
+        self.represent(host, slot);
     }
 
     /// Ends the function in a slot, if there is one.
@@ -218,17 +223,24 @@ impl Device {
         self.unplug(slot);
         self.tell_vectors(host, slot, self.config.vectors(slot.pci()));
         self.state.functions[slot.index()] = None;
+        self.state.rates.remove(slot);
+        self.forget_function(host, slot);
         self.tell_state(host, slot);
     }
 
     /// Ends all that lives on the PF, which is reset.
-    pub(crate) fn end_all_on_pf(&mut self) {
+    pub(crate) fn end_all_on_pf(&mut self, host: &mut dyn Host) {
+        self.set_mode(host, EswitchMode::LEGACY);
         for slot in Slot::sfs() {
-            self.clear_function(slot);
-            self.unplug(slot);
-            self.state.functions[slot.index()] = None;
+            self.end(host, slot);
         }
         self.state.vf_policy = FunctionState::ACTIVE;
+        self.state.rates = Rates::default();
+        // What waited for its turn is free to go.
+        for slot in Slot::vfs() {
+            self.look_at_queues(slot);
+        }
+        host.schedule();
     }
 
     /// Provisions an SF. Returns its id.
@@ -278,7 +290,10 @@ impl Device {
         if let Some(function) = self.function_mut(slot) {
             function.provision = after;
         }
-        if !in_use {
+        if in_use {
+            // The switch learns whether it is trusted.
+            self.change_port(slot, |_| {});
+        } else {
             self.clear_function(slot);
         }
         Ok(())

@@ -49,6 +49,9 @@ use crate::slot::Slot;
 const FETCH: u32 = 64;
 /// Completions that are written at a time, at least, when there are so many.
 const BATCH: usize = 64;
+/// Bits of the tag control information that are the number of the VLAN.
+const VLAN_ID: u16 = 0x0fff;
+
 /// A frame on its way to a function.
 pub(crate) struct Arrival<'a> {
     frame: &'a [u8],
@@ -333,10 +336,28 @@ impl Device {
     ) -> bool {
         let (now, pci) = (self.now, slot.pci());
         let usable = self.can_move_packets(slot);
+        let legacy = self.is_legacy();
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return false;
         };
-        let Function { port, rx, .. } = function;
+        let Function {
+            port,
+            rx,
+            provision,
+            ..
+        } = function;
+        let access = if legacy { provision.vlan } else { 0 };
+        // In a VLAN of its own, the function sees nothing of any tag.
+        let vlan = match arrival.vlan {
+            tag if access == 0 => tag,
+            Some(tag) if tag & VLAN_ID == access => None,
+            _ => return false,
+        };
+        // Representors and the PF receive all that rules or their absence bring them.
+        let filters = !legacy && (slot.is_vf() || slot.is_sf());
+        if filters && !port.wants(destination(arrival.frame)) {
+            return true;
+        }
         if !port.open || !usable {
             port.stats.rx_closed += 1;
             return false;
@@ -363,13 +384,13 @@ impl Device {
         if scaled.ports {
             flags = flags.with(RxFlags::HASH_L4);
         }
-        if arrival.vlan.is_some() {
+        if vlan.is_some() {
             flags = flags.with(RxFlags::VLAN);
         }
         let about = RxCompletion {
             hash: U32::new(scaled.hash.unwrap_or_default()),
             flags: U16::new(flags.0),
-            vlan: U16::new(arrival.vlan.unwrap_or_default()),
+            vlan: U16::new(vlan.unwrap_or_default()),
             ..RxCompletion::default()
         };
         let queue = rx

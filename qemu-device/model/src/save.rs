@@ -23,7 +23,7 @@ use crate::mac::Mac;
 pub(crate) const MAGIC: [u8; 8] = *b"FERRITE\0";
 
 /// Version of the stream. A device reads this one only.
-pub const SAVE_VERSION: u32 = 2;
+pub const SAVE_VERSION: u32 = 3;
 
 /// Why a stream cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,7 @@ saved_newtypes!(
     Index,
     Mac,
     crate::host::PciFn,
+    ferrite_abi::cmd::EswitchMode,
     ferrite_abi::cmd::FaultKind,
     ferrite_abi::cmd::FilterAction,
     ferrite_abi::cmd::FunctionCaps,
@@ -211,6 +212,8 @@ macro_rules! saved_wire {
 saved_wire!(
     ferrite_abi::admin::Completion,
     ferrite_abi::cmd::PortStats,
+    ferrite_abi::cmd::Rate,
+    ferrite_abi::cmd::Rule,
     ferrite_abi::cmd::RuleKey,
     ferrite_abi::desc::RxCompletion,
     ferrite_abi::desc::TxCompletion,

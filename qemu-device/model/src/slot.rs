@@ -115,6 +115,24 @@ impl Slot {
         (FIRST_SF..FIRST_REPRESENTOR).map(Self)
     }
 
+    /// Returns the slot of the representor of a VF or SF.
+    pub(crate) const fn representor(self) -> Option<Self> {
+        if self.is_vf() || self.is_sf() {
+            Some(Self(self.0 + TO_REPRESENTOR))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the slot of what a representor represents.
+    pub(crate) const fn represented(self) -> Option<Self> {
+        if self.is_representor() {
+            Some(Self(self.0 - TO_REPRESENTOR))
+        } else {
+            None
+        }
+    }
+
     /// Returns whether this is the slot of a VF.
     pub(crate) const fn is_vf(self) -> bool {
         self.0 != 0 && self.0 < FIRST_SF
@@ -220,6 +238,15 @@ mod tests {
             assert_eq!(Slot::of(slot.id()), Some(slot));
         }
         assert_eq!(Slot::from_index(SLOTS), None);
+    }
+
+    #[test]
+    fn representors_are_found_as_their_ids_say() {
+        for slot in (0..SLOTS).filter_map(Slot::from_index) {
+            let of = |id: Option<FunctionId>| id.and_then(Slot::of);
+            assert_eq!(slot.representor(), of(slot.id().representor()));
+            assert_eq!(slot.represented(), of(slot.id().represented()));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 //! What is saved of a device.
 
+use ferrite_abi::cmd::EswitchMode;
 use ferrite_abi::event::FunctionState;
 use ferrite_abi::ids::FunctionKind;
 
@@ -14,6 +15,8 @@ use crate::function::Function;
 use crate::host::PciFn;
 use crate::pci::PciFunction;
 use crate::provision::Provision;
+use crate::rates::Rates;
+use crate::rules::Rules;
 use crate::save::{
     saved,
     LoadError,
@@ -27,7 +30,10 @@ use crate::slot::{
     Slot,
     SLOTS, //
 };
-use crate::switch::Switch;
+use crate::switch::{
+    Switch,
+    Vport, //
+};
 
 /// The state of a device: all of it that does not follow from the rest.
 #[derive(Debug)]
@@ -37,6 +43,12 @@ pub(crate) struct State {
     /// The PCI functions, those of VFs that are off included.
     pub(crate) pci: Vec<PciFunction>,
     pub(crate) switch: Switch,
+    /// How the switch works.
+    pub(crate) mode: EswitchMode,
+    /// What it follows unless in legacy mode.
+    pub(crate) rules: Rules,
+    /// How VFs and SFs share.
+    pub(crate) rates: Rates,
     pub(crate) faults: Faults,
     /// The state in which VFs come.
     pub(crate) vf_policy: FunctionState,
@@ -54,6 +66,9 @@ saved!(State {
     functions,
     pci,
     switch,
+    mode,
+    rules,
+    rates,
     faults,
     vf_policy,
     next_sf,
@@ -117,7 +132,7 @@ impl State {
         let queues = provision.queues(config, Slot::PF);
         let pf = Function::new(FunctionState::ACTIVE, provision, queues);
         let mut switch = Switch::default();
-        switch.plug(Slot::PF, &pf.port);
+        switch.plug(Slot::PF, &pf.port, pf.is_trusted());
         functions[Slot::PF.index()] = Some(Box::new(pf));
         let mut faults = Faults::default();
         for fault in script.faults() {
@@ -130,6 +145,9 @@ impl State {
                 .map(|_| PciFunction::default())
                 .collect(),
             switch,
+            mode: EswitchMode::LEGACY,
+            rules: Rules::default(),
+            rates: Rates::default(),
             faults,
             vf_policy: FunctionState::ACTIVE,
             next_sf: 0,
@@ -167,7 +185,9 @@ impl State {
         state.check(config)?;
         for slot in (0..SLOTS).filter_map(Slot::from_index) {
             if let Some(function) = state.functions[slot.index()].as_deref() {
-                state.switch.plug(slot, &function.port);
+                state
+                    .switch
+                    .plug(slot, &function.port, function.is_trusted());
             }
         }
         Ok(state)
@@ -219,11 +239,34 @@ impl State {
         if vectors > config.total_vf_vectors() {
             return Err(LoadError::Invalid("number of vectors"));
         }
+        self.check_switch()?;
+        self.rates.check(|slot| {
+            (slot.is_vf() || slot.is_sf()) && self.functions[slot.index()].is_some()
+        })?;
         let policies = [FunctionState::ACTIVE, FunctionState::INACTIVE];
         if !policies.contains(&self.vf_policy) || self.next_sf >= config.max_sfs.max(1) {
             return Err(LoadError::Invalid("provisioning"));
         }
         Ok(())
+    }
+
+    /// Checks that representors and rules are those of the mode.
+    fn check_switch(&self) -> Result<(), LoadError> {
+        let is_there = |slot: Slot| self.functions[slot.index()].is_some();
+        let legacy = self.mode == EswitchMode::LEGACY;
+        for slot in Slot::vfs().chain(Slot::sfs()) {
+            let represented = slot.representor().is_some_and(is_there);
+            if represented != (is_there(slot) && !legacy) {
+                return Err(LoadError::Invalid("representor"));
+            }
+        }
+        if self.mode.name().is_none() || legacy && self.rules.count() > 0 {
+            return Err(LoadError::Invalid("mode of the switch"));
+        }
+        self.rules.check(|port| match port {
+            Vport::Uplink => true,
+            Vport::Function(slot) => is_there(slot),
+        })
     }
 
     /// Returns the number of vectors of a PCI function, 0 if it is off.

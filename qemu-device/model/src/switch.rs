@@ -2,7 +2,7 @@
 
 //! The embedded switch in legacy mode: which ports a frame goes to.
 //!
-//! Uplink, PF, VFs and SFs are its ports. A unicast frame goes to the port whose own or filtered
+//! Uplink, PF, VFs and SFs are its ports, see [`crate::eswitch`] for the other modes. A unicast frame goes to the port whose own or filtered
 //! address it is for, else to where its address was learned, else to the uplink. A group goes to
 //! the uplink and all ports that receive it. Promiscuous ports receive a copy of everything. No
 //! frame goes back to where it came from.
@@ -42,6 +42,21 @@ pub(crate) struct Route {
     pub(crate) functions: SlotSet,
 }
 
+/// The way of a packet through the switch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// To no port.
+    Nowhere,
+    /// To the uplink.
+    Uplink,
+    /// To a function.
+    Function(Slot),
+    /// To several ports.
+    Group(Route),
+    /// Where the rule in this place says.
+    Rule(u16),
+}
+
 /// The switch.
 #[derive(Debug, Default)]
 pub(crate) struct Switch {
@@ -49,6 +64,8 @@ pub(crate) struct Switch {
     plugged: SlotSet,
     /// Functions that receive everything.
     promiscuous: SlotSet,
+    /// Whether there are any.
+    is_any_promiscuous: bool,
     /// Functions that receive all multicast.
     all_multicast: SlotSet,
     /// Own and filtered addresses, with who receives for them.
@@ -58,13 +75,17 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// Takes note of what a function's port receives. An unplugged port counts as new.
-    pub(crate) fn plug(&mut self, slot: Slot, port: &Port) {
+    /// Takes note of what a function's port receives. An unplugged port counts as new. Who is not
+    /// trusted gets no more of being promiscuous than multicast.
+    pub(crate) fn plug(&mut self, slot: Slot, port: &Port, trusted: bool) {
+        let promiscuous = port.mode.contains(RxMode::PROMISCUOUS);
         self.plugged.insert(slot);
-        self.promiscuous
-            .set(slot, port.mode.contains(RxMode::PROMISCUOUS));
-        self.all_multicast
-            .set(slot, port.mode.contains(RxMode::ALL_MULTICAST));
+        self.promiscuous.set(slot, promiscuous && trusted);
+        self.is_any_promiscuous = !self.promiscuous.is_empty();
+        self.all_multicast.set(
+            slot,
+            promiscuous || port.mode.contains(RxMode::ALL_MULTICAST),
+        );
         self.addresses.insert((port.mac, slot));
         self.addresses
             .extend(port.filter.iter().map(|mac| (*mac, slot)));
@@ -74,6 +95,7 @@ impl Switch {
     pub(crate) fn unplug(&mut self, slot: Slot, port: &Port) {
         self.plugged.remove(slot);
         self.promiscuous.remove(slot);
+        self.is_any_promiscuous = !self.promiscuous.is_empty();
         self.all_multicast.remove(slot);
         self.addresses.remove(&(port.mac, slot));
         for mac in &port.filter {
@@ -93,8 +115,33 @@ impl Switch {
         self.learned.forget(Vport::Function(slot));
     }
 
+    /// Forgets all that was learned.
+    pub(crate) fn forget_all(&mut self) {
+        self.learned = Learned::default();
+    }
+
     /// Decides where a frame goes.
-    pub(crate) fn route(&self, destination: Mac, from: Vport, now: u64) -> Route {
+    pub(crate) fn path(&self, destination: Mac, from: Vport, now: u64) -> Path {
+        // Most frames are for one port: these need no set.
+        if destination.is_multicast() || self.is_any_promiscuous {
+            return Path::Group(self.route(destination, from, now));
+        }
+        let members = (destination, Slot::PF)..=(destination, Slot::LAST);
+        let mut owners = self.addresses.range(members).map(|(_, slot)| *slot);
+        let to = match (owners.next(), owners.next()) {
+            (Some(_), Some(_)) => return Path::Group(self.route(destination, from, now)),
+            (Some(slot), None) => Vport::Function(slot),
+            (None, _) => self.learned.get(destination, now).unwrap_or(Vport::Uplink),
+        };
+        match to {
+            to if to == from => Path::Nowhere,
+            Vport::Uplink => Path::Uplink,
+            Vport::Function(slot) => Path::Function(slot),
+        }
+    }
+
+    /// Decides where a frame goes, which may be to several ports.
+    fn route(&self, destination: Mac, from: Vport, now: u64) -> Route {
         let mut route = Route {
             uplink: false,
             functions: self.promiscuous,
@@ -274,9 +321,9 @@ mod tests {
     /// PF with address 0, VFs 0 and 1 with addresses 1 and 2.
     fn switch() -> Switch {
         let mut switch = Switch::default();
-        switch.plug(Slot::PF, &Port::new(mac(0)));
-        switch.plug(vf(0), &Port::new(mac(1)));
-        switch.plug(vf(1), &Port::new(mac(2)));
+        switch.plug(Slot::PF, &Port::new(mac(0)), true);
+        switch.plug(vf(0), &Port::new(mac(1)), true);
+        switch.plug(vf(1), &Port::new(mac(2)), true);
         switch
     }
 
@@ -326,10 +373,10 @@ mod tests {
         let mut switch = switch();
         let mut member = Port::new(mac(1));
         member.filter.push(group);
-        switch.plug(vf(0), &member);
+        switch.plug(vf(0), &member, true);
         let mut all = Port::new(mac(2));
         all.mode = RxMode::ALL_MULTICAST;
-        switch.plug(vf(1), &all);
+        switch.plug(vf(1), &all, true);
         let route = switch.route(group, Vport::Uplink, 0);
         assert_eq!(
             route,
@@ -345,7 +392,7 @@ mod tests {
         let mut switch = switch();
         let mut port = Port::new(mac(0));
         port.mode = RxMode::PROMISCUOUS;
-        switch.plug(Slot::PF, &port);
+        switch.plug(Slot::PF, &port, true);
         let route = switch.route(mac(2), Vport::Function(vf(0)), 0);
         assert_eq!(
             route,
@@ -354,6 +401,17 @@ mod tests {
                 functions: functions(&[Slot::PF, vf(1)])
             }
         );
+    }
+
+    #[test]
+    fn promiscuous_port_that_is_not_trusted_gets_all_multicast() {
+        let mut switch = switch();
+        let mut port = Port::new(mac(1));
+        port.mode = RxMode::PROMISCUOUS;
+        switch.plug(vf(0), &port, false);
+        assert_eq!(switch.path(mac(2), PF, 0), Path::Function(vf(1)));
+        let group = Mac([1, 0, 0x5e, 0, 0, 5]);
+        assert_eq!(switch.route(group, PF, 0).functions, functions(&[vf(0)]));
     }
 
     #[test]
@@ -432,6 +490,7 @@ mod tests {
             }
             let now = learned.len() as u64;
             let route = switch.route(mac(destination), vport(from), now);
+            let path = switch.path(mac(destination), vport(from), now);
             let mut ports: Vec<_> = route.functions.iter().map(Vport::Function).collect();
             if route.uplink {
                 ports.push(Vport::Uplink);
@@ -446,7 +505,14 @@ mod tests {
             };
             let expected: Vec<_> =
                 [expected].into_iter().filter(|port| *port != vport(from)).collect();
-            prop_assert_eq!(ports, expected);
+            prop_assert_eq!(&ports, &expected);
+            let path = match path {
+                Path::Nowhere => vec![],
+                Path::Uplink => vec![Vport::Uplink],
+                Path::Function(slot) => vec![Vport::Function(slot)],
+                other => return Err(TestCaseError::fail(format!("{other:?}"))),
+            };
+            prop_assert_eq!(path, expected);
         }
     }
 }

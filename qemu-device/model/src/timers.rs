@@ -13,6 +13,8 @@ use crate::slot::Slot;
 pub(crate) enum Timer {
     /// A delayed completion of the admin queue.
     Admin(PciFn),
+    /// The turn of a queue that shares by rates.
+    Rates,
     /// A moderated interrupt of a queue.
     Interrupt(Slot, Kind, u16),
 }
@@ -22,6 +24,7 @@ impl Timer {
     pub(crate) fn owner(&self) -> Option<Slot> {
         match *self {
             Self::Admin(function) => Slot::of_pci(function),
+            Self::Rates => None,
             Self::Interrupt(slot, ..) => Some(slot),
         }
     }

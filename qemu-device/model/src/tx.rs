@@ -28,6 +28,7 @@ use crate::host::{
 use crate::packet::{
     destination,
     source,
+    vlan,
     vlan_tag,
     ETH_HEADER,
     VLAN_TAG, //
@@ -36,13 +37,15 @@ use crate::queue::{
     Kind,
     Queue, //
 };
-use crate::rx::Arrival;
 use crate::save::{
     saved,
     LoadError, //
 };
 use crate::slot::Slot;
-use crate::switch::Vport;
+use crate::switch::{
+    Path,
+    Vport, //
+};
 use crate::tso::Segments;
 
 /// Descriptors that are read at a time: more than a packet may have.
@@ -98,6 +101,10 @@ pub(crate) struct Scratch {
     segment: Vec<u8>,
     /// Frames that were sent in this turn.
     frames: u32,
+    /// Their bytes.
+    bytes: u64,
+    /// Bytes after which the turn is over.
+    limit: u64,
 }
 
 impl Default for Scratch {
@@ -108,7 +115,16 @@ impl Default for Scratch {
             frame: vec![0; VLAN_TAG + MAX_TX_PACKET as usize],
             segment: Vec::new(),
             frames: 0,
+            bytes: 0,
+            limit: u64::MAX,
         }
+    }
+}
+
+impl Scratch {
+    /// Returns whether what was sent ends the turn.
+    fn is_spent(&self) -> bool {
+        self.frames >= MAX_FRAMES || self.bytes >= self.limit
     }
 }
 
@@ -117,13 +133,22 @@ impl Default for Scratch {
 pub(crate) struct Turn {
     /// Descriptors that were done, or frames that were sent, whichever are more.
     pub(crate) done: u32,
+    /// Bytes of the frames that were sent.
+    pub(crate) bytes: u64,
     /// Whether there are more.
     pub(crate) more: bool,
 }
 
 impl Device {
-    /// Sends from a TX queue until it is empty or its turn is over.
-    pub(crate) fn poll_tx(&mut self, host: &mut dyn Host, slot: Slot, index: u16) -> Turn {
+    /// Sends from a TX queue until it is empty or its turn is over, at the latest with the packet
+    /// that reaches `limit` bytes.
+    pub(crate) fn poll_tx(
+        &mut self,
+        host: &mut dyn Host,
+        slot: Slot,
+        index: u16,
+        limit: u64,
+    ) -> Turn {
         // A closed port moves no packet; opening it looks at all queues again.
         let function = self.state.functions[slot.index()].as_deref_mut();
         let Some(function) = function.filter(|function| function.port.open) else {
@@ -137,6 +162,7 @@ impl Device {
             return Turn::default();
         };
         let mut scratch = self.scratch.take().unwrap_or_default();
+        (scratch.frames, scratch.bytes, scratch.limit) = (0, 0, limit);
         let result = self.take_turn(host, &mut tx, &mut scratch);
         self.scratch = Some(scratch);
         if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
@@ -157,10 +183,10 @@ impl Device {
         let pci = tx.queue.slot.pci();
         let mut turn = Turn {
             done: 0,
+            bytes: 0,
             more: true,
         };
-        scratch.frames = 0;
-        while turn.done < TURN && scratch.frames < MAX_FRAMES {
+        while turn.done < TURN && !scratch.is_spent() {
             let mut bus = self.bus(host, pci);
             if bus.strikes(FaultKind::STOP_QUEUE).is_some() {
                 return Err(QueueSyndrome::INJECTED);
@@ -193,6 +219,7 @@ impl Device {
             turn.done += used;
         }
         turn.done = turn.done.max(scratch.frames);
+        turn.bytes = scratch.bytes;
         Ok(turn)
     }
 
@@ -207,7 +234,7 @@ impl Device {
     ) -> Result<u32, QueueSyndrome> {
         let mut rest = descs;
         let mut used = 0;
-        while !rest.is_empty() && scratch.frames < MAX_FRAMES {
+        while !rest.is_empty() && !scratch.is_spent() {
             let is_end = |desc: &TxDesc| TxFlags(desc.flags.get()).contains(TxFlags::END);
             let end = rest.iter().position(is_end);
             let count = end.map_or(rest.len(), |last| last + 1);
@@ -271,9 +298,15 @@ impl Device {
         {
             return TxStatus::DMA_FAULT;
         }
-        let tag = if flags.contains(TxFlags::VLAN) {
+        let access = self.access_vlan(slot);
+        let asked = flags.contains(TxFlags::VLAN);
+        if access != 0 && (asked || vlan(&whole[VLAN_TAG..]).is_some()) {
+            return TxStatus::NOT_PERMITTED;
+        }
+        let tci = if asked { first.vlan.get() } else { access };
+        let tag = if asked || access != 0 {
             whole.copy_within(VLAN_TAG..VLAN_TAG + 12, 0);
-            whole[12..12 + VLAN_TAG].copy_from_slice(&vlan_tag(first.vlan.get()));
+            whole[12..12 + VLAN_TAG].copy_from_slice(&vlan_tag(tci));
             VLAN_TAG
         } else {
             0
@@ -285,14 +318,18 @@ impl Device {
         let l4 = usize::from(first.csum_start.get()) + tag;
         let checksum = usize::from(first.csum_offset.get());
         if flags.contains(TxFlags::TSO) {
+            let frame = &*frame;
             let (headers, mss) = (usize::from(first.header_len.get()) + tag, first.mss.get());
             let segments = Segments::new(frame, headers, mss.into(), l4, checksum);
             let Some(mut segments) = segments else {
                 return TxStatus::BAD_DESCRIPTOR;
             };
+            // All segments take the way of the packet.
+            let path = self.path(Vport::Function(slot), frame);
             while segments.next_into(&mut scratch.segment) {
-                self.send_frame(host, slot, &scratch.segment);
+                self.send_frame(host, slot, &path, &scratch.segment);
                 scratch.frames += 1;
+                scratch.bytes += scratch.segment.len() as u64;
             }
             return TxStatus::OK;
         }
@@ -302,14 +339,17 @@ impl Device {
         if flags.contains(TxFlags::CSUM) && !insert_checksum(frame, l4, checksum) {
             return TxStatus::BAD_DESCRIPTOR;
         }
-        self.send_frame(host, slot, frame);
+        let path = self.path(Vport::Function(slot), frame);
+        let length = frame.len() as u64;
+        self.send_frame(host, slot, &path, frame);
         scratch.frames += 1;
+        scratch.bytes += length;
         TxStatus::OK
     }
 
     /// Sends a frame that is complete.
-    fn send_frame(&mut self, host: &mut dyn Host, slot: Slot, frame: &[u8]) {
-        let taken = self.forward(host, Vport::Function(slot), frame);
+    fn send_frame(&mut self, host: &mut dyn Host, slot: Slot, path: &Path, frame: &[u8]) {
+        let taken = self.pass(host, path, frame);
         if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
             let port = &mut function.port;
             if taken {
@@ -318,27 +358,6 @@ impl Device {
                 port.stats.tx_dropped += 1;
             }
         }
-    }
-
-    /// Passes a frame through the switch. Returns whether any port took it.
-    pub(crate) fn forward(&mut self, host: &mut dyn Host, from: Vport, frame: &[u8]) -> bool {
-        // VFs and SFs send from their own address only; there is nothing to learn.
-        if [Vport::Uplink, Vport::Function(Slot::PF)].contains(&from) {
-            self.state.switch.learn(source(frame), from, self.now);
-        }
-        let route = self.state.switch.route(destination(frame), from, self.now);
-        let mut taken = false;
-        if route.uplink && self.state.uplink_up {
-            host.uplink_send(frame);
-            taken = true;
-        }
-        if !route.functions.is_empty() {
-            let arrival = Arrival::new(frame);
-            for slot in route.functions.iter() {
-                taken |= self.deliver(host, slot, &arrival);
-            }
-        }
-        taken
     }
 
     /// Counts a packet that was not sent.
@@ -355,12 +374,11 @@ impl Device {
         }
     }
 
-    /// Returns whether a function may send from an address: the PF from any, others from theirs.
+    /// Returns whether a function may send from an address.
     fn may_send_as(&self, slot: Slot, address: crate::mac::Mac) -> bool {
-        slot.is_pf()
-            || self
-                .function(slot)
-                .is_some_and(|function| function.port.mac == address)
+        self.function(slot).is_some_and(|function| {
+            !self.is_legacy() || !function.checks_source() || function.port.mac == address
+        })
     }
 }
 

@@ -18,6 +18,7 @@ use ferrite_abi::cmd::{
     QueryFunctionConfig,
     QueryStats,
     QueueKind,
+    SetEswitchMode,
     SetFunctionState,
     SetMac,
     SetVfPolicy, //
@@ -628,6 +629,7 @@ enum Step {
     Vfs(u16),
     VfDriver(u16, bool),
     VfReset(u16),
+    Mode(u16),
     Packet,
     Migrate,
 }
@@ -646,6 +648,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3u16).prop_map(Step::Vfs),
         2 => (0..2u16, any::<bool>()).prop_map(|(f, on)| Step::VfDriver(f, on)),
         1 => (0..2u16).prop_map(Step::VfReset),
+        2 => (0..3u16).prop_map(Step::Mode),
         1 => Just(Step::Packet),
         1 => Just(Step::Migrate),
     ]
@@ -668,6 +671,7 @@ proptest! {
         let m = &mut machine;
         let mut table: BTreeMap<FunctionId, FunctionState> = BTreeMap::new();
         let mut seen = table.clone();
+        let mut mode = 0;
         let (absent, inactive) = (FunctionState::ABSENT, FunctionState::INACTIVE);
         let (active, in_use) = (FunctionState::ACTIVE, FunctionState::IN_USE);
         for step in steps {
@@ -774,6 +778,11 @@ proptest! {
                         }
                     }
                 }
+                Step::Mode(wanted) => {
+                    mode = wanted;
+                    let command = SetEswitchMode { mode: U16::new(mode), rsvd: [0; 2] };
+                    pf.send(m, command).unwrap();
+                }
                 Step::Packet => m.receive(&frame::plain([0xff; 6], [2; 6], &[0; 46])),
                 Step::Migrate => {
                     m.migrate();
@@ -792,6 +801,9 @@ proptest! {
                 let result = pf.send_about(m, id_of(f), QueryFunctionConfig {});
                 let state = result.map(|config| FunctionState(config.state.get()));
                 prop_assert_eq!(state.ok(), table.get(&id_of(f)).copied());
+                let representor = id_of(f).representor().unwrap();
+                let represented = pf.send_about(m, representor, QueryFunction {}).is_ok();
+                prop_assert_eq!(represented, mode != 0 && table.contains_key(&id_of(f)));
             }
         }
     }

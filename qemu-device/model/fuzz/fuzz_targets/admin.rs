@@ -26,6 +26,9 @@ use ferrite_model_fuzz::{
 };
 use libfuzzer_sys::fuzz_target;
 
+/// Functions that there can be.
+const FUNCTIONS: [u16; 10] = [0, 1, 2, 0x100, 0x101, 0x102, 0x8001, 0x8002, 0x8100, 0x8101];
+
 fuzz_target!(|data: &[u8]| {
     let mut bytes = Bytes::new(data);
     let mut machine = machine();
@@ -56,9 +59,12 @@ fuzz_target!(|data: &[u8]| {
             };
             submission.data_addr = U64::new(addr);
             submission.data_len = U32::new(length);
-            if choice & 4 == 0 {
-                submission.function = U16::new(driver.id().0);
-            }
+            // Mostly one that can be there: PF, VFs, SFs, representors.
+            submission.function = match choice & 0x0c {
+                0 | 4 => U16::new(driver.id().0),
+                8 => U16::new(FUNCTIONS[usize::from(bytes.byte()) % FUNCTIONS.len()]),
+                _ => submission.function,
+            };
             if choice & 8 == 0 {
                 // Addresses that may be good, in the places where commands have them.
                 for at in 0..3 {

@@ -7,13 +7,23 @@
 
 use ferrite_abi::admin::Submission;
 use ferrite_abi::cmd::{
+    AddRule,
     CreateQueue,
+    CreateRateNode,
+    CreateSf,
     Echo,
+    EswitchMode,
     FaultKind,
     InjectFault,
-    QueueKind, //
+    QueueKind,
+    Rate,
+    Rule,
+    SetEswitchMode,
+    SetRate, //
 };
+use ferrite_abi::ids::FunctionId;
 use ferrite_abi::wire::{
+    FromBytes,
     U16,
     U32,
     U64, //
@@ -57,6 +67,30 @@ fn busy() -> Machine {
         // One has a buffer; its completion is not written yet. The others wait.
         let _ = m.device.uplink_receive(&mut m.host, &frame::udp4(b"x"));
     }
+    // A switch that follows a rule, an SF with its representor, and a rate.
+    let mode = SetEswitchMode {
+        mode: U16::new(EswitchMode::SWITCHDEV.0),
+        rsvd: [0; 2],
+    };
+    driver.send(m, mode).expect("no switchdev mode");
+    let sf = driver.send(m, CreateSf { sfnum: U32::new(1) });
+    let sf = sf.expect("no SF").function.get();
+    let mut rule = Rule::read_from_bytes(&[0; size_of::<Rule>()]).expect("size of a rule");
+    rule.in_port = U16::new(sf);
+    (rule.key.ip_proto, rule.mask.ip_proto) = (17, 0xff);
+    driver.send_with(m, AddRule {}, &rule).expect("no rule");
+    let node = driver.send(m, CreateRateNode {}).expect("no node").node;
+    let set = SetRate {
+        node: U16::new(0),
+        parent: node,
+    };
+    let rate = Rate {
+        tx_max: U64::new(1_000_000),
+        ..Rate::default()
+    };
+    driver
+        .send_about_with(m, FunctionId(sf), set, &rate)
+        .expect("no rate");
     let fault = InjectFault {
         kind: U16::new(FaultKind::DELAY_COMPLETION.0),
         count: U32::new(1),
