@@ -163,7 +163,13 @@ impl Function {
             FunctionState::IN_USE => true,
             _ => false,
         };
-        if !possible || self.state != FunctionState::IN_USE && self.queues().next().is_some() {
+        // Queues of a PCI function outlive its admin queue.
+        let may_have_queues = match self.state {
+            FunctionState::ACTIVE => !slot.is_sf(),
+            FunctionState::INACTIVE => false,
+            _ => true,
+        };
+        if !possible || !may_have_queues && self.queues().next().is_some() {
             return Err(LoadError::Invalid("state of a function"));
         }
         let tx = self.tx.iter().enumerate();

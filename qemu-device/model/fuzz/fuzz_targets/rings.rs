@@ -6,12 +6,21 @@
 
 use ferrite_abi::bar::Doorbell;
 use ferrite_abi::cmd::{
+    AddRule,
     CreateQueue,
+    EswitchMode,
     QueueKind,
+    Rule,
+    RuleActionKind,
     RxMode,
-    SetRxMode, //
+    SetEswitchMode,
+    SetRxMode,
+    UPLINK, //
 };
-use ferrite_abi::wire::U16;
+use ferrite_abi::wire::{
+    FromBytes,
+    U16, //
+};
 use ferrite_model::testing::{
     Driver,
     FakeHost,
@@ -76,11 +85,42 @@ impl Queue {
     }
 }
 
+/// Has the switch follow rules, mostly good ones.
+fn follow_rules(machine: &mut Machine, driver: &mut Driver, bytes: &mut Bytes<'_>) {
+    const PORTS: [u16; 6] = [0, 1, 2, 0x8001, 0x8002, UPLINK];
+    let port = |bytes: &mut Bytes<'_>| PORTS[usize::from(bytes.byte()) % PORTS.len()];
+    let mode = SetEswitchMode {
+        mode: U16::new(EswitchMode::SWITCHDEV.0),
+        rsvd: [0; 2],
+    };
+    driver.send(machine, mode).expect("no switchdev mode");
+    for _ in 0..bytes.byte() % 8 {
+        let array = bytes.array::<{ size_of::<Rule>() }>();
+        let mut rule = Rule::read_from_bytes(&array).expect("size of a rule");
+        rule.in_port = U16::new(port(bytes));
+        rule.rsvd = [0; 2];
+        for key in [&mut rule.key, &mut rule.mask] {
+            (key.rsvd, key.rsvd2) = ([0; 3], [0; 2]);
+        }
+        for action in &mut rule.actions {
+            let kind = RuleActionKind(action.kind.get() % 4);
+            action.kind = U16::new(kind.0);
+            if kind != RuleActionKind::PUSH_VLAN {
+                action.argument = U16::new(0);
+            }
+            if kind == RuleActionKind::FORWARD {
+                action.argument = U16::new(port(bytes));
+            }
+        }
+        let _ = driver.send_with(machine, AddRule {}, &rule);
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let mut bytes = Bytes::new(data);
     let mut machine = machine();
     let m = &mut machine;
-    let usecs = bytes.byte().into();
+    let usecs: u16 = bytes.byte().into();
     let mut queues = Vec::new();
     for function in [PciFn::PF, PciFn::vf(0)] {
         let mut driver = Driver::start(m, function);
@@ -94,6 +134,9 @@ fuzz_target!(|data: &[u8]| {
         };
         driver.send(m, mode).expect("not promiscuous");
         driver.open(m);
+        if function == PciFn::PF && usecs & 0x80 != 0 {
+            follow_rules(m, &mut driver, &mut bytes);
+        }
     }
     while !bytes.is_empty() {
         let choice = bytes.byte();
