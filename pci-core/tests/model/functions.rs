@@ -113,11 +113,10 @@ proptest! {
         for (sfnum, step) in steps {
             match STEPS.get(step) {
                 None => {
-                    if !sfs.contains_key(&sfnum) {
+                    sfs.entry(sfnum).or_insert_with(|| {
                         let id = create(&mut rig, sfnum).expect("an SF");
-                        let stage = Stage::Absent.after(Step::Created).unwrap();
-                        sfs.insert(sfnum, (id, stage));
-                    }
+                        (id, Stage::Absent.after(Step::Created).unwrap())
+                    });
                 }
                 Some(step) => {
                     if let Some((id, stage)) = sfs.get_mut(&sfnum) {
