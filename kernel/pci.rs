@@ -11,7 +11,7 @@ mod vf;
 
 pub use vf::{
     attach_vf,
-    rebind_vf,
+    release_own_vf,
     release_vf,
     try_enable_sriov, //
 };

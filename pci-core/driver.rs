@@ -311,6 +311,9 @@ impl pci_ext::Driver for Driver {
         _pdev: &'bound pci::Device<Core<'_>>,
         data: Pin<&'bound Self::Data<'bound>>,
     ) {
+        if let Some(functions) = &data.provisioned.functions {
+            functions.before_reset(data.quiet.device, &data.board, &data.devlink.lock());
+        }
         data.before_reset();
     }
 

@@ -79,7 +79,8 @@ use crate::{
 };
 
 type SfSet = IdSet<{ MAX_SFS as usize / 64 }>;
-type VfSet = IdSet<{ MAX_VFS as usize / 64 }>;
+/// A set of VFs, by their numbers.
+pub(crate) type VfSet = IdSet<{ MAX_VFS as usize / 64 }>;
 
 /// The functions of a PF.
 ///
@@ -115,6 +116,8 @@ struct State {
     /// Indices of SFs whose end the device has not confirmed.
     lost: SfSet,
     vf_use: VfUse,
+    /// VFs that were taken from their driver for the time of a reset.
+    released: VfSet,
 }
 
 impl Functions {
@@ -141,6 +144,7 @@ impl Functions {
                     low_numbers: SfSet::EMPTY,
                     lost: SfSet::EMPTY,
                     vf_use: VfUse::Off,
+                    released: VfSet::EMPTY,
                 }, "ferrite_functions"),
             }),
             GFP_KERNEL,
@@ -483,6 +487,16 @@ impl Functions {
         }
     }
 
+    /// Prepares for a reset of the PF: takes VFs from their drivers, and SFs, which end, from all that use
+    /// them.
+    pub(crate) fn before_reset(&self, device: &Device<Bound>, board: &Board, _locked: &Locked<'_>) {
+        let released = vf::release_own(device);
+        self.state.lock().released = released;
+        for port in self.sfs() {
+            port.cut_off(board);
+        }
+    }
+
     /// Provisions all anew after a reset of the PF, but SFs, which have ended with it.
     pub(crate) fn after_reset(&self, device: &Device<Bound>, board: &Board, _locked: &Locked<'_>) {
         let mut ended = 0;
@@ -531,7 +545,8 @@ impl Functions {
                 });
             }
         }
-        vf::start_over(device);
+        let released = core::mem::replace(&mut self.state.lock().released, VfSet::EMPTY);
+        vf::start_over(device, &released);
     }
 }
 

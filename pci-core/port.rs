@@ -357,13 +357,18 @@ impl FunctionPort {
         self.note(FunctionState::ABSENT);
         // It is a step from each stage.
         let _ = self.step(Step::Gone);
-        // There is nothing that their drivers could clean up.
+        self.cut_off(board);
+        self.vanish();
+    }
+
+    /// Makes the handles dead that clients have of the function and its representor, since there is
+    /// nothing, or soon will be, that they could clean up.
+    pub(crate) fn cut_off(&self, board: &Board) {
         for id in [Some(self.id), self.id.representor()].into_iter().flatten() {
             if let Some(owner) = board.routes.get(id) {
                 owner.close();
             }
         }
-        self.vanish();
     }
 
     /// Ends an SF, whose port is gone. Returns whether the device confirmed that.

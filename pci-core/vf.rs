@@ -32,7 +32,10 @@ use kernel_ext::{
 
 use crate::{
     board::Board,
-    functions::Functions,
+    functions::{
+        Functions,
+        VfSet, //
+    },
     logic::request::Request,
     port::{
         failed,
@@ -69,15 +72,32 @@ pub(crate) fn release(pf: &Device<Bound>, index: u16) {
     }
 }
 
-/// Has the VFs that the driver of the PF drives as well start over, after a reset of the PF that took
-/// their queues.
-pub(crate) fn start_over(pf: &Device<Bound>) {
-    let Ok(pdev) = pci_device(pf) else {
-        return;
-    };
-    for index in 0..pci_ext::num_vfs(pdev) {
-        if let Err(error) = pci_ext::rebind_vf(pdev, index) {
-            dev_warn!(pf, "VF {index} is not used after the reset: {error:?}\n");
+/// Takes those VFs from their driver that this very driver drives; returns which. A reset of the PF takes
+/// their queues, and they are not told of it.
+pub(crate) fn release_own(pf: &Device<Bound>) -> VfSet {
+    let mut released = VfSet::EMPTY;
+    if let Ok(pdev) = pci_device(pf) {
+        for index in 0..pci_ext::num_vfs(pdev) {
+            if let Ok(true) = pci_ext::release_own_vf(pdev, index) {
+                released.insert(index.into());
+            }
+        }
+    }
+    released
+}
+
+/// Lets drivers have VFs again after a reset of the PF: those `released` before, and those that were not,
+/// for there was no time.
+pub(crate) fn start_over(pf: &Device<Bound>, released: &VfSet) {
+    let late = release_own(pf);
+    for set in [released, &late] {
+        let mut from = 0;
+        while let Some(index) = set.next(from) {
+            from = index + 1;
+            // CAST: the set has numbers of VFs.
+            if let Err(error) = attach(pf, index as u16) {
+                dev_warn!(pf, "VF {index} is not used after the reset: {error:?}\n");
+            }
         }
     }
 }

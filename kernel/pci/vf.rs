@@ -71,15 +71,15 @@ pub fn release_vf(pf: &pci::Device<Bound>, index: u16) -> Result {
     Ok(())
 }
 
-/// Binds the driver of a VF anew if it is the one of the PF, after a reset of the PF that the driver of the
-/// VF was not told of.
+/// Unbinds the driver of a VF if it is the one of the PF; returns whether it was. For a reset of the PF, which
+/// the driver of the VF is not told of.
 ///
 /// Locks the VF.
 ///
 /// # Errors
 ///
-/// `ENODEV` if there is no such VF, and what the driver core says of one that cannot be bound.
-pub fn rebind_vf(pf: &pci::Device<Bound>, index: u16) -> Result {
+/// `ENODEV` if there is no such VF.
+pub fn release_own_vf(pf: &pci::Device<Bound>, index: u16) -> Result<bool> {
     let vf = Vf::get(pf, index)?;
     // SAFETY: both devices are valid. The pointers are compared and not followed, and whoever changes the
     // one of the VF meanwhile gets what it asked for after us.
@@ -91,10 +91,8 @@ pub fn rebind_vf(pf: &pci::Device<Bound>, index: u16) -> Result {
     if same {
         // SAFETY: by the invariants of `Vf`.
         unsafe { bindings::device_release_driver(vf.device()) };
-        // SAFETY: by the invariants of `Vf`.
-        to_result(unsafe { bindings::device_attach(vf.device()) })?;
     }
-    Ok(())
+    Ok(same)
 }
 
 /// As [`enable_sriov`](super::enable_sriov), for a caller that does not hold the lock of the PF, and may
