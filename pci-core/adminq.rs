@@ -236,6 +236,19 @@ impl AdminQueue {
         Ok(answer.done::<C>())
     }
 
+    /// Sends a command about `function` together with `data`.
+    pub(crate) fn send_with<C: Command>(
+        &self,
+        function: FunctionId,
+        command: C,
+        data: &C::Data,
+    ) -> Result<C::Done, CmdError> {
+        const { assert!(matches!(C::DATA, DataDirection::ToDevice)) };
+        let data = Data::ToDevice(data.as_bytes());
+        let answer = self.execute(Submission::new(0, function, command), data)?;
+        Ok(answer.done::<C>())
+    }
+
     /// Sends a command about `function`, for the device to fill `data`.
     pub(crate) fn fetch<C: Command>(
         &self,
@@ -528,5 +541,6 @@ printable!(
     crate::logic::function::Conflict,
     crate::logic::function::Refusal,
     crate::logic::identity::Unfit,
+    crate::logic::rate::BadRate,
     crate::logic::request::BadRequest,
 );

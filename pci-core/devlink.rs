@@ -35,9 +35,13 @@ use kernel_ext::{
         PortAttributes,
         PortOps,
         PortRegistration,
-        Registration, //
+        Registration,
+        Resources, //
     },
-    gate::Gate, //
+    gate::{
+        Gate,
+        Inside, //
+    }, //
 };
 use zerocopy::FromZeros;
 
@@ -45,7 +49,8 @@ use crate::{
     adminq::AdminQueue,
     board::Board,
     functions::Functions,
-    logic::identity::text, //
+    logic::identity::text,
+    resource, //
 };
 
 /// Index of the port of the function itself.
@@ -92,10 +97,19 @@ pub(crate) fn tell_identity(
 }
 
 impl Handle {
-    fn functions(&self, extack: &mut ExtAck<'_>) -> Result<&Arc<Functions>> {
+    /// Returns the functions of a PF.
+    pub(crate) fn functions(&self, extack: &mut ExtAck<'_>) -> Result<&Arc<Functions>> {
         self.functions.as_ref().ok_or_else(|| {
             extack.set(fmt!("this is a VF; use the devlink instance of its PF"));
             not_supported()
+        })
+    }
+
+    /// Enters the device, for as long as it is bound.
+    pub(crate) fn board(&self, extack: &mut ExtAck<'_>) -> Result<Inside<'_, Board>> {
+        self.board.enter().ok_or_else(|| {
+            extack.set(fmt!("the driver is being unbound"));
+            ENODEV
         })
     }
 }
@@ -139,8 +153,9 @@ impl PortOps for OwnPort {}
 
 /// The instance with its port, not visible yet.
 ///
-/// The port goes before the instance.
+/// What it has goes before the instance.
 pub(crate) struct Devlink {
+    _resources: Option<Resources>,
     port: PortRegistration,
     instance: Instance<Handle>,
 }
@@ -159,13 +174,31 @@ impl Devlink {
             None => PortAttributes::new(Flavour::Virtual),
         };
         let board = Gate::new(device, board)?;
-        let handle = Arc::new(Handle { board, functions }, GFP_KERNEL)?;
-        let instance = Instance::new(device, handle)?;
+        let handle = Arc::new(
+            Handle {
+                board,
+                functions: functions.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+        let instance = if functions.is_some() {
+            Instance::with_rates(device, handle)?
+        } else {
+            Instance::new(device, handle)?
+        };
         let port =
             instance
                 .lock()
                 .add_port_of(OWN_PORT, &attributes, Arc::new(OwnPort, GFP_KERNEL)?)?;
-        Ok(Self { port, instance })
+        let resources = match &functions {
+            Some(functions) => Some(resource::show(&instance.lock(), functions)?),
+            None => None,
+        };
+        Ok(Self {
+            _resources: resources,
+            port,
+            instance,
+        })
     }
 
     /// Returns the port of the function itself.

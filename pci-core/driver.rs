@@ -201,13 +201,7 @@ impl<'bound> Data<'bound> {
         } else {
             let identity = identify(queue, board.own())
                 .inspect_err(|error| dev_err!(pdev, "identifying the device: {error}\n"))?;
-            let max_sfs = identity.max_sfs.get();
-            Some(Functions::new(
-                device,
-                board.clone(),
-                identity.uuid,
-                max_sfs,
-            )?)
+            Some(Functions::new(device, board.clone(), &identity)?)
         };
         let devlink = Devlink::new(device, board.clone(), functions.clone())?;
         let devlink = Arc::new(devlink, GFP_KERNEL)?;
@@ -305,6 +299,29 @@ impl pci_ext::Driver for Driver {
     ) -> Result<u16> {
         let functions = data.provisioned.functions.as_ref().ok_or(ENODEV)?;
         sriov::configure(pdev, functions, &data.devlink.lock(), vfs)
+    }
+
+    fn sriov_total_vectors<'bound>(
+        _pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) -> u32 {
+        let functions = data.provisioned.functions.as_ref();
+        functions.map_or(0, |functions| functions.vf_vectors().total())
+    }
+
+    fn sriov_set_vectors<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+        vf: u16,
+        vectors: u16,
+    ) -> Result {
+        let functions = data.provisioned.functions.as_ref().ok_or(ENODEV)?;
+        functions
+            .vf_vectors()
+            .deal(&data.board, vf, vectors)
+            .inspect_err(|error| {
+                dev_warn!(pdev, "VF {vf} cannot have {vectors} vectors: {error:?}\n")
+            })
     }
 
     fn reset_prepare<'bound>(

@@ -23,9 +23,12 @@ mod kunit;
 )]
 mod logic;
 mod port;
+mod rate;
+mod resource;
 mod routes;
 mod sf;
 mod sriov;
+mod vectors;
 mod vf;
 
 use kernel::{

@@ -8,6 +8,7 @@ use ferrite_abi::{
         CreateSf,
         DestroySf,
         EswitchMode,
+        Identity,
         QueryFunctionConfig, //
     },
     event::{
@@ -72,6 +73,8 @@ use crate::{
         FunctionPort,
         Kind, //
     },
+    rate::Nodes,
+    vectors::VfVectors,
     vf::{
         self,
         VfUse, //
@@ -92,6 +95,10 @@ pub(crate) struct Functions {
     switch: [u8; 16],
     /// Largest number of SFs.
     max_sfs: u16,
+    #[pin]
+    nodes: Nodes,
+    #[pin]
+    vf_vectors: VfVectors,
     /// The functions with a port, by id.
     #[pin]
     ports: XArray<Arc<FunctionPort>>,
@@ -121,19 +128,20 @@ struct State {
 }
 
 impl Functions {
-    /// Returns an empty set for the PF `device`, whose switch `switch` names.
+    /// Returns an empty set for the PF `device`, which says of itself who it is.
     pub(crate) fn new(
         device: &Device<Bound>,
         board: Arc<Board>,
-        switch: [u8; 16],
-        max_sfs: u16,
+        identity: &Identity,
     ) -> Result<Arc<Self>> {
         let board = Gate::new(device, board)?;
         Arc::pin_init(
             pin_init!(Self {
                 board,
-                switch,
-                max_sfs,
+                switch: identity.uuid,
+                max_sfs: identity.max_sfs.get(),
+                nodes <- Nodes::new(),
+                vf_vectors <- VfVectors::new(identity),
                 ports <- XArray::new(AllocKind::Alloc),
                 numbers <- XArray::new(AllocKind::Alloc),
                 state <- new_mutex!(State {
@@ -154,6 +162,16 @@ impl Functions {
     /// Returns the way to the device.
     pub(crate) fn board(&self) -> &Gate<Board> {
         &self.board
+    }
+
+    /// Returns the nodes of rates.
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// Returns the MSI-X vectors that VFs can be given.
+    pub(crate) fn vf_vectors(&self) -> &VfVectors {
+        &self.vf_vectors
     }
 
     /// Returns the id of the switch.
@@ -528,6 +546,12 @@ impl Functions {
         }
         if let VfUse::ByHand(count) = self.vf_use() {
             self.hold_vfs(board, count);
+        }
+        if let Err(error) = self.nodes.after_reset(board) {
+            dev_err!(
+                device,
+                "rates are not as they were before the reset: {error}\n"
+            );
         }
         for port in self.vfs() {
             if let Err(error) = port.provision_again(board) {

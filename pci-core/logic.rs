@@ -22,6 +22,8 @@ pub mod identity;
 pub mod idset;
 #[path = "logic/port.rs"]
 pub mod port;
+#[path = "logic/rate.rs"]
+pub mod rate;
 #[path = "logic/request.rs"]
 pub mod request;
 #[path = "logic/slot.rs"]

@@ -35,17 +35,20 @@ use kernel_ext::{
         self,
         ExtAck,
         Flavour,
+        Instance,
         Locked,
         OpState,
         PortAttributes,
         PortOps,
-        PortRegistration, //
+        PortRegistration,
+        RateLeaf, //
     },
     gate::Inside, //
 };
 
 use crate::{
     board::Board,
+    devlink::Handle,
     eswitch::Representor,
     functions::Functions,
     logic::{
@@ -57,6 +60,7 @@ use crate::{
         },
         request::is_station_address, //
     },
+    rate::Limited,
     sf,
     vf, //
 };
@@ -110,6 +114,7 @@ struct Inner {
 struct Visible {
     sf: Option<sf::Child>,
     representor: Option<Representor>,
+    rate: Option<RateLeaf<Limited>>,
     port: Option<PortRegistration>,
 }
 
@@ -195,7 +200,13 @@ impl FunctionPort {
                 }
             })?;
         let port = registration.port().clone();
-        this.inner.lock().visible.port = Some(registration);
+        let rate =
+            Instance::<Handle>::add_rate_leaf_locked(locked, &registration, Limited::leaf(id)?)?;
+        {
+            let mut inner = this.inner.lock();
+            inner.visible.port = Some(registration);
+            inner.visible.rate = Some(rate);
+        }
         let representor = Representor::new(board, id, port).inspect_err(|error| {
             extack.set(fmt!("cannot make the representor: {error:?}"));
             this.vanish();
@@ -345,11 +356,32 @@ impl FunctionPort {
         let Visible {
             sf,
             representor,
+            rate,
             port,
         } = core::mem::take(&mut self.inner.lock().visible);
         drop(sf);
         drop(representor);
+        if let Some(rate) = rate {
+            self.free(rate.get());
+        }
         drop(port);
+    }
+
+    /// Takes the limits of the function's rate away: a VF stays, and nodes must not.
+    fn free(&self, rate: &Limited) {
+        if self.stage() == Stage::Absent {
+            return;
+        }
+        let Some(board) = self.functions.board().enter() else {
+            return;
+        };
+        if let Err(error) = rate.free(&board) {
+            dev_warn!(
+                board.device(),
+                "function {:#x} keeps its rate: {error}\n",
+                self.id.0
+            );
+        }
     }
 
     /// As [`Self::vanish`], when the device has no such function any more.
@@ -398,6 +430,13 @@ impl FunctionPort {
             (inner.config, inner.stage)
         };
         self.configure_as(board, &config)?;
+        let rate = {
+            let inner = self.inner.lock();
+            inner.visible.rate.as_ref().map(|rate| rate.get().clone())
+        };
+        if let Some(rate) = rate {
+            rate.order_again(board)?;
+        }
         if matches!(stage, Stage::Active | Stage::Activating) {
             self.note(FunctionState::ACTIVE);
             return Ok(());

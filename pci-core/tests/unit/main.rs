@@ -9,4 +9,5 @@ mod fault;
 mod function;
 mod identity;
 mod idset;
+mod rate;
 mod request;
