@@ -10,6 +10,7 @@
 #include <linux/if_link.h>
 #include <linux/net.h>
 #include <linux/netdev_features.h>
+#include <linux/net_tstamp.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -19,14 +20,18 @@
 #include <net/flow_offload.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/types.h>
+#include <net/xdp.h>
+#include <uapi/linux/bpf.h>
 #include <uapi/linux/devlink.h>
 #include <uapi/linux/ethtool.h>
 #include <uapi/linux/if.h>
 #include <uapi/linux/if_ether.h>
 #include <uapi/linux/if_link.h>
+#include <uapi/linux/net_tstamp.h>
 #include <uapi/linux/netdev.h>
 
 #include "devlink_helpers.h"
 #include "flow_helpers.h"
 #include "netdev_helpers.h"
 #include "pci_helpers.h"
+#include "xdp_helpers.h"

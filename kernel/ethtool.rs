@@ -90,20 +90,20 @@ pub trait Operations: netdev::Operations {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Tells the least time between two interrupts of a queue pair in microseconds.
-    fn coalesce(device: &Device<Self>) -> u32 {
+    /// Tells how interrupts are moderated.
+    fn coalesce(device: &Device<Self>) -> Coalesce {
         let _ = device;
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Sets the least time between two interrupts of a queue pair in microseconds.
+    /// Sets how interrupts are moderated.
     fn set_coalesce(
         device: &Device<Self>,
         rtnl: &Rtnl,
-        usecs: u32,
+        coalesce: Coalesce,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, usecs, extack);
+        let _ = (device, rtnl, coalesce, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -132,6 +132,24 @@ pub trait Operations: netdev::Operations {
         let _ = (device, rtnl, table, key, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
+}
+
+/// How the interrupts of a queue are moderated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moderation {
+    /// Least time between two in microseconds.
+    pub usecs: u32,
+    /// Packets after which one does not wait any longer, 0 for any number.
+    pub packets: u32,
+}
+
+/// How interrupts are moderated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coalesce {
+    /// Those of receive queues.
+    pub rx: Moderation,
+    /// Those of transmit queues.
+    pub tx: Moderation,
 }
 
 /// Depths of the rings.
@@ -245,13 +263,17 @@ pub(crate) struct Table<T: Operations>(PhantomData<T>);
 impl<T: Operations> Table<T> {
     const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
         supported_coalesce_params: if T::HAS_SET_COALESCE {
-            bindings::ferrite_ethtool_FERRITE_ETHTOOL_COALESCE_USECS
+            bindings::ferrite_ethtool_FERRITE_ETHTOOL_COALESCE
         } else {
             0
         },
         get_drvinfo: optional!(HAS_DRVINFO, drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
-        get_ts_info: Some(bindings::ethtool_op_get_ts_info),
+        get_ts_info: if <T as netdev::Operations>::HAS_STAMPS {
+            Some(Self::ts_info)
+        } else {
+            Some(bindings::ethtool_op_get_ts_info)
+        },
         get_strings: optional!(HAS_STATISTICS, strings),
         get_sset_count: optional!(HAS_STATISTICS, sset_count),
         get_ethtool_stats: optional!(HAS_STATISTICS, statistics),
@@ -413,9 +435,30 @@ impl<T: Operations> Table<T> {
     ) -> c_int {
         // SAFETY: see `Table`.
         let (device, coalesce) = unsafe { (Device::<T>::from_raw(device), &mut *coalesce) };
-        let usecs = T::coalesce(device);
-        coalesce.rx_coalesce_usecs = usecs;
-        coalesce.tx_coalesce_usecs = usecs;
+        let Coalesce { rx, tx } = T::coalesce(device);
+        coalesce.rx_coalesce_usecs = rx.usecs;
+        coalesce.rx_max_coalesced_frames = rx.packets;
+        coalesce.tx_coalesce_usecs = tx.usecs;
+        coalesce.tx_max_coalesced_frames = tx.packets;
+        0
+    }
+
+    unsafe extern "C" fn ts_info(
+        device: *mut bindings::net_device,
+        info: *mut bindings::kernel_ethtool_ts_info,
+    ) -> c_int {
+        // SAFETY: the core passes both, and they are valid.
+        unsafe {
+            bindings::ethtool_op_get_ts_info(device, info);
+            let info = &mut *info;
+            info.so_timestamping |= bindings::SOF_TIMESTAMPING_TX_HARDWARE
+                | bindings::SOF_TIMESTAMPING_RX_HARDWARE
+                | bindings::SOF_TIMESTAMPING_RAW_HARDWARE;
+            info.tx_types = 1 << bindings::hwtstamp_tx_types_HWTSTAMP_TX_OFF
+                | 1 << bindings::hwtstamp_tx_types_HWTSTAMP_TX_ON;
+            info.rx_filters = 1 << bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_NONE
+                | 1 << bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_ALL;
+        }
         0
     }
 
@@ -434,14 +477,17 @@ impl<T: Operations> Table<T> {
                 ExtAck::from_raw(extack),
             )
         };
-        let now = T::coalesce(device);
-        // One vector serves both directions: whichever was changed counts.
-        let usecs = if coalesce.rx_coalesce_usecs != now {
-            coalesce.rx_coalesce_usecs
-        } else {
-            coalesce.tx_coalesce_usecs
+        let wanted = Coalesce {
+            rx: Moderation {
+                usecs: coalesce.rx_coalesce_usecs,
+                packets: coalesce.rx_max_coalesced_frames,
+            },
+            tx: Moderation {
+                usecs: coalesce.tx_coalesce_usecs,
+                packets: coalesce.tx_max_coalesced_frames,
+            },
         };
-        from_result(|| T::set_coalesce(device, rtnl, usecs, &mut extack).map(|()| 0))
+        from_result(|| T::set_coalesce(device, rtnl, wanted, &mut extack).map(|()| 0))
     }
 
     unsafe extern "C" fn rss_key_size(device: *mut bindings::net_device) -> u32 {

@@ -34,3 +34,4 @@ mod skb_flight;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
 pub mod work;
+pub mod xdp;

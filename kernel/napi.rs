@@ -152,6 +152,18 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// Hands a packet that was built for its queue to the network stack, as those are that a program
+    /// let pass.
+    #[inline]
+    pub fn receive_built(&self, skb: SkBuff) {
+        // SAFETY: the instance is polling, and the packet is given away.
+        unsafe {
+            bindings::ferrite_helper_napi_receive_built(self.as_ptr(), skb.into_raw().as_ptr())
+        };
+    }
+}
+
 impl Deref for Context<'_> {
     type Target = Instance;
 
@@ -315,6 +327,12 @@ impl<P: Poller> Napi<P> {
         unsafe {
             bindings::ferrite_helper_netif_napi_set_irq(self.instance.as_ptr(), irq as c_int)
         };
+    }
+
+    /// Forgets what [`Self::set_irq`] told. To be called before that interrupt is released.
+    pub fn clear_irq(&mut self) {
+        // SAFETY: the instance was added.
+        unsafe { bindings::ferrite_helper_netif_napi_set_irq(self.instance.as_ptr(), -1) };
     }
 
     /// Tells user space that the instance serves transmit and receive queue `queue`. It must be

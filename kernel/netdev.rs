@@ -27,6 +27,7 @@ pub use crate::{
         AddressLists,
         Features,
         QueueStats,
+        Stamps,
         Stats, //
     },
     netdev_vf::{
@@ -45,7 +46,8 @@ use crate::{
     },
     netdev_ops::Table,
     netdev_queue::TxSlots,
-    skb::SkBuff, //
+    skb::SkBuff,
+    xdp, //
 };
 use core::{
     any::TypeId,
@@ -170,6 +172,57 @@ pub trait Operations: Sized + Send + Sync + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Puts an XDP program in place of what there was, or takes it away. Only to be implemented
+    /// with [`Operations::xdp_xmit`] and [`Operations::xdp_kick`].
+    fn xdp_setup(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        program: Option<xdp::Program>,
+        extack: &mut devlink::ExtAck<'_>,
+    ) -> Result {
+        let _ = (device, rtnl, program, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sends a packet of an XDP program's, in atomic context. [`Operations::xdp_kick`] follows.
+    ///
+    /// # Errors
+    ///
+    /// The packet, if there was no room.
+    fn xdp_xmit(queue: &mut Self::TxQueue, frame: xdp::Frame) -> Result<(), xdp::Frame> {
+        let _ = (queue, frame);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the device of what [`Operations::xdp_xmit`] sent.
+    fn xdp_kick(queue: &mut Self::TxQueue) {
+        let _ = queue;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells which packets are stamped with the time.
+    fn stamps(device: &Device<Self>) -> Stamps {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets which packets are stamped with the time.
+    fn set_stamps(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        stamps: Stamps,
+        extack: &mut devlink::ExtAck<'_>,
+    ) -> Result {
+        let _ = (device, rtnl, stamps, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Narrows the features that the user asks for to those that go with each other.
+    fn fix_features(device: &Device<Self>, features: Features) -> Features {
+        let _ = (device, features);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Tells the counters of a queue pair.
     fn queue_stats(device: &Device<Self>, queue: u16) -> QueueStats {
         let _ = (device, queue);
@@ -286,6 +339,14 @@ impl NetDevice {
         unsafe { (*self.as_ptr()).num_rx_queues as u16 }
     }
 
+    /// Returns the number of transmit queues that are in use, at least one.
+    #[inline]
+    pub fn real_tx_queues(&self) -> u16 {
+        // SAFETY: the device is valid; the number may change at the same time. It was a `u16`.
+        let count = unsafe { (&raw const (*self.as_ptr()).real_num_tx_queues).read_volatile() };
+        (count as u16).max(1)
+    }
+
     /// Returns a transmit queue, if there is one of this index.
     #[inline]
     pub fn tx_queue(&self, index: u16) -> Option<TxQueue<'_>> {
@@ -358,6 +419,12 @@ impl NetDevice {
         to_result(unsafe {
             bindings::netif_set_real_num_queues(self.as_ptr(), tx.into(), rx.into())
         })
+    }
+
+    /// Asks [`Operations::fix_features`] anew.
+    pub fn update_features(&self, _rtnl: &Rtnl) {
+        // SAFETY: the device is valid and the RTNL is held.
+        unsafe { bindings::ferrite_helper_netdev_update_features(self.as_ptr()) };
     }
 
     /// Keeps packets from being sent and waits until none is.
@@ -588,6 +655,9 @@ impl<T: Operations> Builder<T> {
         unsafe {
             (*raw.as_ptr()).netdev_ops = Table::<T>::OPS_REF;
             (*raw.as_ptr()).stat_ops = Table::<T>::STAT_OPS_REF;
+            if T::HAS_XDP_SETUP {
+                bindings::ferrite_helper_xdp_offer(raw.as_ptr());
+            }
             bindings::ferrite_helper_netdev_set_parent(
                 raw.as_ptr(),
                 // CAST: `Device` is a transparent wrapper of `struct device`.
@@ -656,6 +726,22 @@ impl<T: Operations> Builder<T> {
             (*raw).vlan_features |= changeable.without(Features::HW_TC).0;
             (*raw).features |= changeable.0 | fixed.0;
         }
+        self
+    }
+
+    /// Sets features that users may turn on and off, and that start turned off.
+    pub fn optional_features(self, features: Features) -> Self {
+        // SAFETY: the device is valid and not registered.
+        unsafe { (*self.raw()).hw_features |= features.0 };
+        self
+    }
+
+    /// Has the stack spread the interrupts of NAPI instances over processors, and keep what users
+    /// set of that while the device is down. The driver is to
+    /// [tell](crate::napi::Napi::set_irq) of them.
+    pub fn spread_interrupts(self) -> Self {
+        // SAFETY: the device is valid and not registered.
+        unsafe { bindings::netif_set_affinity_auto(self.raw()) };
         self
     }
 

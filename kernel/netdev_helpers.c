@@ -4,8 +4,11 @@
 #include <linux/if_vlan.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
+#include <net/gro.h>
+#include <net/ip6_checksum.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
+#include <net/tcp.h>
 
 #include "netdev_helpers.h"
 
@@ -101,7 +104,16 @@ bool ferrite_helper_netdev_tx_sent_queue(struct netdev_queue *queue, unsigned in
 /* With the barrier of __netif_txq_completed_wake(): whoever stops the queue afterwards sees the room. */
 void ferrite_helper_netdev_txq_completed(struct netdev_queue *queue, unsigned int packets, unsigned int bytes)
 {
-	netdev_txq_completed_mb(queue, packets, bytes);
+	if (bytes)
+		netdev_txq_completed_mb(queue, packets, bytes);
+	else
+		smp_mb();
+}
+
+/* For packets that did not come through the stack. To be called with the lock of the queue held. */
+void ferrite_helper_netdev_txq_trans_update(struct netdev_queue *queue)
+{
+	txq_trans_cond_update(queue);
 }
 
 void ferrite_helper_netdev_tx_reset_queue(struct netdev_queue *queue)
@@ -211,6 +223,27 @@ void ferrite_helper_skb_tx_timestamp(struct sk_buff *skb)
 	skb_tx_timestamp(skb);
 }
 
+/* Returns whether a time stamp of the device is wanted, and notes that it is to come. */
+bool ferrite_helper_skb_timestamp_wanted(struct sk_buff *skb)
+{
+	if (likely(!(skb_shinfo(skb)->tx_flags & SKBTX_HW_TSTAMP)))
+		return false;
+	skb_shinfo(skb)->tx_flags |= SKBTX_IN_PROGRESS;
+	return true;
+}
+
+void ferrite_helper_skb_timestamp_done(struct sk_buff *skb, u64 nanoseconds)
+{
+	struct skb_shared_hwtstamps stamps = { .hwtstamp = ns_to_ktime(nanoseconds) };
+
+	skb_tstamp_tx(skb, &stamps);
+}
+
+u16 ferrite_helper_skb_segments(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs : 1;
+}
+
 void ferrite_helper_skb_free(struct sk_buff *skb)
 {
 	dev_kfree_skb_any(skb);
@@ -258,6 +291,12 @@ bool ferrite_helper_napi_receive(struct napi_struct *napi, struct sk_buff *skb, 
 	return true;
 }
 
+/* As ferrite_helper_napi_receive(), for a packet of which protocol and queue are known. */
+void ferrite_helper_napi_receive_built(struct napi_struct *napi, struct sk_buff *skb)
+{
+	napi_gro_receive(napi, skb);
+}
+
 unsigned int ferrite_helper_skb_frags(const struct sk_buff *skb)
 {
 	return skb_shinfo(skb)->nr_frags;
@@ -273,6 +312,46 @@ void ferrite_helper_skb_add_frag(struct sk_buff *skb, struct page *page, unsigne
 void ferrite_helper_skb_set_checksum_ok(struct sk_buff *skb)
 {
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
+/*
+ * Makes of a packet that the device joined what the stack's GRO would have made of its segments. Returns false if it
+ * is not such a packet.
+ */
+bool ferrite_helper_skb_set_joined(struct sk_buff *skb, u16 segments, u16 mss, u16 l4_offset)
+{
+	const struct ethhdr *eth = (const struct ethhdr *)skb->data;
+	struct tcphdr *th;
+	u32 len;
+
+	if (segments < 2 || !mss || skb_headlen(skb) < l4_offset + sizeof(*th))
+		return false;
+	th = (struct tcphdr *)(skb->data + l4_offset);
+	len = skb->len - l4_offset;
+	if (eth->h_proto == htons(ETH_P_IP) && l4_offset >= ETH_HLEN + sizeof(struct iphdr)) {
+		const struct iphdr *iph = (const struct iphdr *)(skb->data + ETH_HLEN);
+
+		th->check = ~tcp_v4_check(len, iph->saddr, iph->daddr, 0);
+		skb_shinfo(skb)->gso_type = SKB_GSO_TCPV4;
+	} else if (eth->h_proto == htons(ETH_P_IPV6) && l4_offset >= ETH_HLEN + sizeof(struct ipv6hdr)) {
+		const struct ipv6hdr *iph = (const struct ipv6hdr *)(skb->data + ETH_HLEN);
+
+		th->check = ~csum_ipv6_magic(&iph->saddr, &iph->daddr, len, IPPROTO_TCP, 0);
+		skb_shinfo(skb)->gso_type = SKB_GSO_TCPV6;
+	} else {
+		return false;
+	}
+	skb_set_network_header(skb, ETH_HLEN);
+	skb_set_transport_header(skb, l4_offset);
+	skb_shinfo(skb)->gso_size = mss;
+	NAPI_GRO_CB(skb)->count = segments;
+	tcp_gro_complete(skb);
+	return true;
+}
+
+void ferrite_helper_skb_set_timestamp(struct sk_buff *skb, u64 nanoseconds)
+{
+	skb_hwtstamps(skb)->hwtstamp = ns_to_ktime(nanoseconds);
 }
 
 void ferrite_helper_skb_set_hash(struct sk_buff *skb, u32 hash, bool l4)
@@ -296,7 +375,7 @@ unsigned int ferrite_helper_skb_tailroom(void)
 }
 
 struct page_pool *ferrite_helper_page_pool_create(struct device *dev, struct napi_struct *napi, u16 queue,
-						  unsigned int pages)
+						  unsigned int pages, bool both_ways)
 {
 	struct page_pool_params params = {
 		.flags = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV,
@@ -306,11 +385,16 @@ struct page_pool *ferrite_helper_page_pool_create(struct device *dev, struct nap
 		.napi = napi,
 		.netdev = napi->dev,
 		.queue_idx = queue,
-		.dma_dir = DMA_FROM_DEVICE,
+		.dma_dir = both_ways ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE,
 		.max_len = PAGE_SIZE,
 	};
 
 	return page_pool_create(&params);
+}
+
+bool ferrite_helper_page_pool_maps_both_ways(const struct page_pool *pool, const struct device *dev)
+{
+	return pool->p.dev == dev && pool->p.dma_dir == DMA_BIDIRECTIONAL;
 }
 
 struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool, unsigned int *offset, unsigned int size)

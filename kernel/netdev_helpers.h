@@ -11,7 +11,7 @@
 #include <net/page_pool/types.h>
 
 enum ferrite_ethtool {
-	FERRITE_ETHTOOL_COALESCE_USECS = ETHTOOL_COALESCE_RX_USECS | ETHTOOL_COALESCE_TX_USECS,
+	FERRITE_ETHTOOL_COALESCE = ETHTOOL_COALESCE_USECS | ETHTOOL_COALESCE_MAX_FRAMES,
 };
 
 /* net_device */
@@ -35,6 +35,7 @@ void ferrite_helper_netif_tx_start_queue(struct netdev_queue *queue);
 bool ferrite_helper_netif_tx_queue_stopped(const struct netdev_queue *queue);
 bool ferrite_helper_netdev_tx_sent_queue(struct netdev_queue *queue, unsigned int bytes);
 void ferrite_helper_netdev_txq_completed(struct netdev_queue *queue, unsigned int packets, unsigned int bytes);
+void ferrite_helper_netdev_txq_trans_update(struct netdev_queue *queue);
 void ferrite_helper_netdev_tx_reset_queue(struct netdev_queue *queue);
 
 /* napi */
@@ -52,6 +53,9 @@ bool ferrite_helper_skb_checksum_wanted(const struct sk_buff *skb, u16 *start, u
 bool ferrite_helper_skb_segmentation(const struct sk_buff *skb, u16 *mss, u16 *segments, u16 *header_len);
 bool ferrite_helper_skb_vlan(const struct sk_buff *skb, u16 *tci);
 void ferrite_helper_skb_tx_timestamp(struct sk_buff *skb);
+bool ferrite_helper_skb_timestamp_wanted(struct sk_buff *skb);
+void ferrite_helper_skb_timestamp_done(struct sk_buff *skb, u64 nanoseconds);
+u16 ferrite_helper_skb_segments(const struct sk_buff *skb);
 void ferrite_helper_skb_free(struct sk_buff *skb);
 netdev_features_t ferrite_helper_vlan_features_check(struct sk_buff *skb, netdev_features_t features);
 
@@ -60,10 +64,13 @@ struct sk_buff *ferrite_helper_napi_build_packet(struct napi_struct *napi, void 
 						 unsigned int headroom, unsigned int len);
 struct sk_buff *ferrite_helper_napi_copy_packet(struct napi_struct *napi, const void *data, unsigned int len);
 bool ferrite_helper_napi_receive(struct napi_struct *napi, struct sk_buff *skb, u16 queue);
+void ferrite_helper_napi_receive_built(struct napi_struct *napi, struct sk_buff *skb);
 unsigned int ferrite_helper_skb_frags(const struct sk_buff *skb);
 void ferrite_helper_skb_add_frag(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int len,
 				 unsigned int truesize);
 void ferrite_helper_skb_set_checksum_ok(struct sk_buff *skb);
+bool ferrite_helper_skb_set_joined(struct sk_buff *skb, u16 segments, u16 mss, u16 l4_offset);
+void ferrite_helper_skb_set_timestamp(struct sk_buff *skb, u64 nanoseconds);
 void ferrite_helper_skb_set_hash(struct sk_buff *skb, u32 hash, bool l4);
 void ferrite_helper_skb_set_vlan(struct sk_buff *skb, u16 tci);
 unsigned int ferrite_helper_skb_headroom(void);
@@ -71,7 +78,8 @@ unsigned int ferrite_helper_skb_tailroom(void);
 
 /* page_pool */
 struct page_pool *ferrite_helper_page_pool_create(struct device *dev, struct napi_struct *napi, u16 queue,
-						  unsigned int pages);
+						  unsigned int pages, bool both_ways);
+bool ferrite_helper_page_pool_maps_both_ways(const struct page_pool *pool, const struct device *dev);
 struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool, unsigned int *offset, unsigned int size);
 void ferrite_helper_page_pool_put(struct page_pool *pool, struct page *page);
 dma_addr_t ferrite_helper_page_pool_dma_addr(struct page *page);

@@ -4,6 +4,7 @@
 
 use crate::{
     bindings,
+    devlink::ExtAck,
     flow,
     netdev::{
         Device,
@@ -15,10 +16,12 @@ use crate::{
         AddressList,
         AddressLists,
         Features,
+        Stamps,
         Stats, //
     },
     netdev_vf,
-    skb::SkBuff, //
+    skb::SkBuff,
+    xdp, //
 };
 use core::{
     marker::PhantomData,
@@ -84,6 +87,11 @@ impl<T: Operations> Table<T> {
         ndo_set_vf_trust: elsewhere!(HAS_SET_VF, netdev_vf::set_trust),
         ndo_tx_timeout: optional!(HAS_TX_TIMEOUT, tx_timeout),
         ndo_work: optional!(HAS_WORK, work),
+        ndo_hwtstamp_get: optional!(HAS_STAMPS, hwtstamp_get),
+        ndo_hwtstamp_set: optional!(HAS_SET_STAMPS, hwtstamp_set),
+        ndo_fix_features: optional!(HAS_FIX_FEATURES, fix_features),
+        ndo_bpf: optional!(HAS_XDP_SETUP, bpf),
+        ndo_xdp_xmit: optional!(HAS_XDP_SETUP, xdp_xmit),
         ..pin_init::zeroed()
     };
     pub(crate) const OPS_REF: &'static bindings::net_device_ops = &Self::OPS;
@@ -235,6 +243,134 @@ impl<T: Operations> Table<T> {
         T::work(device, rtnl, events);
     }
 
+    unsafe extern "C" fn hwtstamp_get(
+        device: *mut bindings::net_device,
+        config: *mut bindings::kernel_hwtstamp_config,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, config) = unsafe { (Device::<T>::from_raw(device), &mut *config) };
+        put_stamps(config, T::stamps(device));
+        0
+    }
+
+    unsafe extern "C" fn hwtstamp_set(
+        device: *mut bindings::net_device,
+        config: *mut bindings::kernel_hwtstamp_config,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: see `Table`; the stack holds the RTNL.
+        let (device, rtnl, config, mut extack) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                Rtnl::assume(),
+                &mut *config,
+                ExtAck::from_raw(extack),
+            )
+        };
+        from_result(|| {
+            let tx = match config.tx_type as u32 {
+                bindings::hwtstamp_tx_types_HWTSTAMP_TX_OFF => false,
+                bindings::hwtstamp_tx_types_HWTSTAMP_TX_ON => true,
+                _ => return Err(ERANGE),
+            };
+            // Whatever the filter, more than it asks for is stamped.
+            let rx = config.rx_filter as u32 != bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_NONE;
+            let stamps = Stamps { rx, tx };
+            T::set_stamps(device, rtnl, stamps, &mut extack)?;
+            put_stamps(config, stamps);
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn fix_features(
+        device: *mut bindings::net_device,
+        features: bindings::netdev_features_t,
+    ) -> bindings::netdev_features_t {
+        // SAFETY: see `Table`.
+        let device = unsafe { Device::<T>::from_raw(device) };
+        T::fix_features(device, Features(features)).0
+    }
+
+    unsafe extern "C" fn bpf(
+        device: *mut bindings::net_device,
+        request: *mut bindings::netdev_bpf,
+    ) -> c_int {
+        // SAFETY: see `Table`; the stack holds the RTNL.
+        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        // SAFETY: see `Table`.
+        if unsafe { (*request).command } != bindings::bpf_netdev_command_XDP_SETUP_PROG {
+            // CAST: errno values are small.
+            return -(kernel::bindings::EOPNOTSUPP as c_int);
+        }
+        // SAFETY: for this command, that part of the request is valid. The stack has taken a
+        // reference to the program for the driver, and drops it itself if this fails.
+        let (program, mut extack) = unsafe {
+            let setup = &(*request).__bindgen_anon_1.__bindgen_anon_1;
+            (
+                NonNull::new(setup.prog).map(|program| {
+                    bindings::ferrite_helper_xdp_get(program.as_ptr());
+                    xdp::Program::from_raw(program)
+                }),
+                ExtAck::from_raw(setup.extack),
+            )
+        };
+        let raw = program.as_ref().map(xdp::Program::as_raw);
+        let result = T::xdp_setup(device, rtnl, program, &mut extack);
+        if let (Ok(()), Some(raw)) = (result, raw) {
+            // The driver has the reference that was taken here: that of the stack is one too many.
+            //
+            // SAFETY: the stack's reference is owned, as this succeeds.
+            drop(unsafe { xdp::Program::from_raw(raw) });
+        }
+        from_result(|| result.map(|()| 0))
+    }
+
+    unsafe extern "C" fn xdp_xmit(
+        device: *mut bindings::net_device,
+        count: c_int,
+        frames: *mut *mut bindings::xdp_frame,
+        flags: u32,
+    ) -> c_int {
+        if flags & !bindings::XDP_XMIT_FLUSH != 0 {
+            return -(kernel::bindings::EINVAL as c_int);
+        }
+        // CAST: errno values are small.
+        const DOWN: c_int = -(kernel::bindings::ENETDOWN as c_int);
+        // SAFETY: see `Table`.
+        let device = unsafe { Device::<T>::from_raw(device) };
+        if !device.is_running() || !device.has_carrier() {
+            return DOWN;
+        }
+        // Each processor has its queue, as far as there are enough.
+        let processor = kernel::cpu::CpuId::current().as_u32();
+        // CAST: there are no more queues than that.
+        let index = (processor % u32::from(device.real_tx_queues())) as u16;
+        let Some(mut guard) = device.lock_tx(index) else {
+            return DOWN;
+        };
+        guard.touch();
+        let Some(queue) = &mut *guard else {
+            return DOWN;
+        };
+        let mut sent = 0;
+        while sent < count {
+            // SAFETY: see `Table`: there are `count` frames, all valid; those that are counted as
+            // sent are given away.
+            let frame = unsafe {
+                let raw = *frames.add(sent as usize);
+                xdp::Frame::from_raw(NonNull::new_unchecked(raw), None)
+            };
+            if let Err(frame) = T::xdp_xmit(queue, frame) {
+                // The stack keeps the frame.
+                let _ = frame.into_raw();
+                break;
+            }
+            sent += 1;
+        }
+        T::xdp_kick(queue);
+        sent
+    }
+
     unsafe extern "C" fn queue_stats_rx(
         device: *mut bindings::net_device,
         index: c_int,
@@ -268,6 +404,21 @@ impl<T: Operations> Table<T> {
         stats.fill_rx(rx);
         stats.fill_tx(tx);
     }
+}
+
+/// Tells the stack which packets are stamped.
+fn put_stamps(config: &mut bindings::kernel_hwtstamp_config, stamps: Stamps) {
+    // CAST: small numbers.
+    config.tx_type = if stamps.tx {
+        bindings::hwtstamp_tx_types_HWTSTAMP_TX_ON as c_int
+    } else {
+        bindings::hwtstamp_tx_types_HWTSTAMP_TX_OFF as c_int
+    };
+    config.rx_filter = if stamps.rx {
+        bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_ALL as c_int
+    } else {
+        bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_NONE as c_int
+    };
 }
 
 /// Returns where the MTU of a device is.

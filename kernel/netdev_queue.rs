@@ -68,9 +68,10 @@ impl TxQueue<'_> {
         false
     }
 
-    /// Counts packets and bytes that the device is done with, and wakes the queue if it was stopped
-    /// and `wake` descriptors are free. To be called from the poll with all indices up to date.
-    /// Returns whether the queue was woken.
+    /// Counts packets and bytes of the stack's that the device is done with, and wakes the queue if
+    /// it was stopped and `wake` descriptors are free. To be called from the poll with all indices
+    /// up to date, if descriptors became free, be it by packets of XDP programs. Returns whether the
+    /// queue was woken.
     #[inline]
     pub fn completed(
         &self,
@@ -79,13 +80,13 @@ impl TxQueue<'_> {
         free: impl FnOnce() -> u32,
         wake: u32,
     ) -> bool {
-        // ORDERING: a full barrier if `bytes` is not zero, which pairs with that in `maybe_stop`.
+        // ORDERING: a full barrier, which pairs with that in `maybe_stop`.
         //
         // SAFETY: the queue is valid.
         unsafe { bindings::ferrite_helper_netdev_txq_completed(self.0, packets, bytes) };
         // SAFETY: the queue is valid.
         let stopped = || unsafe { bindings::ferrite_helper_netif_tx_queue_stopped(self.0) };
-        if packets == 0 || free() < wake || !stopped() {
+        if free() < wake || !stopped() {
             return false;
         }
         // SAFETY: the queue is valid.
@@ -151,6 +152,15 @@ impl<'a, T: Operations> TxGuard<'a, T> {
             index,
             _not_send: NotThreadSafe,
         })
+    }
+}
+
+impl<T: Operations> TxGuard<'_, T> {
+    /// Tells the stack that something is being sent past it, so that it does not take the queue to
+    /// hang.
+    pub fn touch(&self) {
+        // SAFETY: the queue is valid and its lock held.
+        unsafe { bindings::ferrite_helper_netdev_txq_trans_update(self.queue.0) };
     }
 }
 

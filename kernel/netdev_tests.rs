@@ -23,6 +23,7 @@ use crate::{
     },
     skb::{
         self,
+        Packet,
         SkBuff, //
     },
     testing::TestDevice, //
@@ -94,7 +95,7 @@ impl Poller for Loop {
 
     fn poll(&mut self, cx: &Context<'_>) -> u32 {
         while self.arrivals.front_end().is_some() {
-            let Some(skb) = self.arrivals.pop() else {
+            let Some(Packet::Skb(skb)) = self.arrivals.pop() else {
                 break;
             };
             if skb.is_of(ETHER_TYPE) {

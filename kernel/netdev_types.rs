@@ -141,6 +141,10 @@ pub struct QueueStats {
     pub rx_csum_unnecessary: u64,
     /// Packets whose checksum it did not verify.
     pub rx_csum_none: u64,
+    /// Packets that the device joined of several.
+    pub rx_hw_gro_packets: u64,
+    /// Packets that it joined them of.
+    pub rx_hw_gro_wire_packets: u64,
     /// Packets sent.
     pub tx_packets: u64,
     /// Bytes sent.
@@ -151,6 +155,8 @@ pub struct QueueStats {
     pub tx_csum_none: u64,
     /// Packets that it cut into segments.
     pub tx_hw_gso_packets: u64,
+    /// Packets that these became.
+    pub tx_hw_gso_wire_packets: u64,
     /// How often the queue was stopped.
     pub tx_stop: u64,
     /// How often it was woken.
@@ -167,11 +173,14 @@ impl QueueStats {
             rx_alloc_fail: self.rx_alloc_fail + other.rx_alloc_fail,
             rx_csum_unnecessary: self.rx_csum_unnecessary + other.rx_csum_unnecessary,
             rx_csum_none: self.rx_csum_none + other.rx_csum_none,
+            rx_hw_gro_packets: self.rx_hw_gro_packets + other.rx_hw_gro_packets,
+            rx_hw_gro_wire_packets: self.rx_hw_gro_wire_packets + other.rx_hw_gro_wire_packets,
             tx_packets: self.tx_packets + other.tx_packets,
             tx_bytes: self.tx_bytes + other.tx_bytes,
             tx_needs_csum: self.tx_needs_csum + other.tx_needs_csum,
             tx_csum_none: self.tx_csum_none + other.tx_csum_none,
             tx_hw_gso_packets: self.tx_hw_gso_packets + other.tx_hw_gso_packets,
+            tx_hw_gso_wire_packets: self.tx_hw_gso_wire_packets + other.tx_hw_gso_wire_packets,
             tx_stop: self.tx_stop + other.tx_stop,
             tx_wake: self.tx_wake + other.tx_wake,
         }
@@ -183,6 +192,8 @@ impl QueueStats {
         rx.alloc_fail = self.rx_alloc_fail;
         rx.csum_unnecessary = self.rx_csum_unnecessary;
         rx.csum_none = self.rx_csum_none;
+        rx.hw_gro_packets = self.rx_hw_gro_packets;
+        rx.hw_gro_wire_packets = self.rx_hw_gro_wire_packets;
     }
 
     pub(crate) fn fill_tx(&self, tx: &mut bindings::netdev_queue_stats_tx) {
@@ -191,9 +202,19 @@ impl QueueStats {
         tx.needs_csum = self.tx_needs_csum;
         tx.csum_none = self.tx_csum_none;
         tx.hw_gso_packets = self.tx_hw_gso_packets;
+        tx.hw_gso_wire_packets = self.tx_hw_gso_wire_packets;
         tx.stop = self.tx_stop;
         tx.wake = self.tx_wake;
     }
+}
+
+/// Which packets the device tells the time of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamps {
+    /// All that are received.
+    pub rx: bool,
+    /// Those sent for which it is asked.
+    pub tx: bool,
 }
 
 /// What a network device is to receive, at the time that a change of it was asked for.

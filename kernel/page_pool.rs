@@ -58,6 +58,15 @@ impl Layout {
     }
 }
 
+/// Who writes to the buffers of a pool, and who reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The device writes.
+    FromDevice,
+    /// The device writes, and may be given a buffer to read.
+    Both,
+}
+
 const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// A pool of receive buffers, for one NAPI instance.
@@ -92,6 +101,7 @@ impl PagePool {
         queue: u16,
         buffers: u32,
         layout: Layout,
+        direction: Direction,
     ) -> Result<Self> {
         if !layout.is_sound() {
             return Err(EINVAL);
@@ -108,6 +118,7 @@ impl PagePool {
                 napi.as_ptr(),
                 queue,
                 buffers.div_ceil(per_page.get()),
+                direction == Direction::Both,
             )
         })?;
         // INVARIANT: the pool was just made for `napi`, and `layout` was checked.
@@ -116,6 +127,15 @@ impl PagePool {
             napi: napi.to_arc(),
             layout,
         })
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::page_pool {
+        self.pool.as_ptr()
+    }
+
+    /// Returns how its buffers are cut.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Takes a buffer out, without sleeping. [`None`] if there is no memory, or if `napi` is not
@@ -237,7 +257,36 @@ pub struct Received {
     len: u32,
 }
 
+/// What a [`Received`] consists of: `len` bytes after the headroom of the fragment at `offset` of
+/// `page`, which came from `pool`.
+pub(crate) struct Parts {
+    pub(crate) page: NonNull<bindings::page>,
+    pub(crate) pool: NonNull<bindings::page_pool>,
+    pub(crate) offset: u32,
+    pub(crate) layout: Layout,
+    pub(crate) len: u32,
+}
+
 impl Received {
+    /// Gives the fragment away.
+    pub(crate) fn into_parts(self) -> Parts {
+        let Self { buffer, len } = self;
+        let (pool, layout) = (buffer.pool, buffer.layout);
+        let (page, offset) = buffer.into_raw();
+        Parts {
+            page,
+            pool,
+            offset,
+            layout,
+            len,
+        }
+    }
+
+    /// Returns whether it came from `pool`.
+    pub(crate) fn is_of(&self, pool: NonNull<bindings::page_pool>) -> bool {
+        self.buffer.pool == pool
+    }
+
     /// Makes a packet of it, without copying. [`None`] if there is no memory.
     #[inline]
     pub fn into_packet(self, cx: &napi::Context<'_>) -> Option<SkBuff> {

@@ -8,6 +8,7 @@ pub use crate::skb_flight::{
     flight,
     Arrivals,
     Departures,
+    Packet,
     Segment,
     Segments, //
 };
@@ -121,6 +122,26 @@ impl SkBuff {
         unsafe { bindings::ferrite_helper_skb_tx_timestamp(self.as_ptr()) };
     }
 
+    /// Returns whether the device is to tell when the packet was sent, and takes note that it will.
+    #[inline]
+    pub fn timestamp_wanted(&mut self) -> bool {
+        // SAFETY: the pointer is valid by the type's invariants.
+        unsafe { bindings::ferrite_helper_skb_timestamp_wanted(self.as_ptr()) }
+    }
+
+    /// Tells when the device sent the packet, in nanoseconds.
+    pub fn timestamp_done(&mut self, nanoseconds: u64) {
+        // SAFETY: the pointer is valid by the type's invariants.
+        unsafe { bindings::ferrite_helper_skb_timestamp_done(self.as_ptr(), nanoseconds) };
+    }
+
+    /// Returns how many packets it is on the wire.
+    #[inline]
+    pub fn segments(&self) -> u16 {
+        // SAFETY: the pointer is valid by the type's invariants.
+        unsafe { bindings::ferrite_helper_skb_segments(self.as_ptr()) }
+    }
+
     /// Frees a packet that was sent.
     pub fn consume(self, cx: &napi::Context<'_>) {
         // SAFETY: the pointer is valid by the type's invariants, its reference is given away, and a
@@ -132,6 +153,21 @@ impl SkBuff {
     pub fn set_checksum_ok(&mut self) {
         // SAFETY: the pointer is valid by the type's invariants.
         unsafe { bindings::ferrite_helper_skb_set_checksum_ok(self.as_ptr()) };
+    }
+
+    /// Notes that the device joined the packet of `segments` TCP segments of `mss` bytes of payload,
+    /// the header of which is at `l4_offset`: their checksums were right. Returns whether that can
+    /// be so.
+    pub fn set_joined(&mut self, segments: u16, mss: u16, l4_offset: u16) -> bool {
+        // SAFETY: the pointer is valid by the type's invariants, and the packet starts with an
+        // Ethernet header if it is as long as the helper asks for.
+        unsafe { bindings::ferrite_helper_skb_set_joined(self.as_ptr(), segments, mss, l4_offset) }
+    }
+
+    /// Notes when the packet came, in nanoseconds.
+    pub fn set_timestamp(&mut self, nanoseconds: u64) {
+        // SAFETY: the pointer is valid by the type's invariants.
+        unsafe { bindings::ferrite_helper_skb_set_timestamp(self.as_ptr(), nanoseconds) };
     }
 
     /// Notes the hash that the device computed; `l4` if it covers ports.

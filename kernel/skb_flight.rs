@@ -8,14 +8,12 @@ use crate::{
         SkBuff,
         MAX_SEGMENTS, //
     },
+    xdp::Frame, //
 };
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
-    ptr::{
-        addr_of_mut,
-        NonNull, //
-    },
+    ptr::addr_of_mut,
     sync::atomic::{
         AtomicU32,
         Ordering, //
@@ -33,17 +31,27 @@ use kernel::{
     },
 };
 
+/// A packet that a device reads, or has read.
+pub enum Packet {
+    /// One of the network stack's.
+    Skb(SkBuff),
+    /// One of an XDP program's.
+    Frame(Frame),
+}
+
 /// A packet and where the device sees it.
 ///
 /// # Invariants
 ///
-/// The first `count` entries of `addrs` and `lens` are initialized and are the mapping of `skb`.
+/// The first `count` entries of `addrs` and `lens` are initialized and are where the device finds
+/// `packet`; if `is_mapped_here`, they are a mapping made for it.
 #[repr(C)]
 struct Slot {
-    skb: MaybeUninit<NonNull<bindings::sk_buff>>,
+    packet: MaybeUninit<Packet>,
     /// What the sender calls the end of the packet.
     end: u32,
     count: i32,
+    is_mapped_here: bool,
     addrs: [MaybeUninit<bindings::dma_addr_t>; MAX_SEGMENTS],
     lens: [MaybeUninit<u32>; MAX_SEGMENTS],
 }
@@ -83,7 +91,7 @@ impl Flight {
     /// # Safety
     ///
     /// The caller is the one end that takes out, and is alone.
-    unsafe fn take(&self) -> Option<SkBuff> {
+    unsafe fn take(&self) -> Option<Packet> {
         let head = self.head.load(Ordering::Relaxed);
         // ORDERING: acquire, with the release in `Departures::send`: the slot is seen as filled.
         if head == self.tail.load(Ordering::Acquire) {
@@ -92,26 +100,28 @@ impl Flight {
         let slot = self.slot(head);
         // SAFETY: the slot holds a packet and belongs to the caller, by the type's invariants. The
         // device still exists, as there is a reference to it.
-        let skb = unsafe {
-            bindings::ferrite_helper_skb_unmap(
-                self.device(),
-                addr_of_mut!((*slot).addrs).cast(),
-                addr_of_mut!((*slot).lens).cast(),
-                (*slot).count,
-            );
-            SkBuff::from_raw((*slot).skb.assume_init())
+        let packet = unsafe {
+            if (*slot).is_mapped_here {
+                bindings::ferrite_helper_skb_unmap(
+                    self.device(),
+                    addr_of_mut!((*slot).addrs).cast(),
+                    addr_of_mut!((*slot).lens).cast(),
+                    (*slot).count,
+                );
+            }
+            (*slot).packet.assume_init_read()
         };
         // ORDERING: release, with the acquire in `Departures::send`: the slot is seen as empty.
         self.head.store(head.wrapping_add(1), Ordering::Release);
-        Some(skb)
+        Some(packet)
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         // SAFETY: nobody else has a reference any more.
-        while let Some(skb) = unsafe { self.take() } {
-            drop(skb);
+        while let Some(packet) = unsafe { self.take() } {
+            drop(packet);
         }
     }
 }
@@ -131,9 +141,10 @@ pub fn flight(device: &Device<Bound>, capacity: usize) -> Result<(Departures, Ar
     let mut slots = KVVec::with_capacity(capacity, GFP_KERNEL)?;
     for _ in 0..capacity {
         let slot = UnsafeCell::new(Slot {
-            skb: MaybeUninit::uninit(),
+            packet: MaybeUninit::uninit(),
             end: 0,
             count: 0,
+            is_mapped_here: false,
             addrs: [MaybeUninit::uninit(); MAX_SEGMENTS],
             lens: [MaybeUninit::uninit(); MAX_SEGMENTS],
         });
@@ -199,6 +210,50 @@ impl Iterator for Segments<'_> {
 pub struct Departures(Arc<Flight>);
 
 impl Departures {
+    /// Returns the slot for the next packet and its index, if there is room.
+    #[inline]
+    fn next(&mut self) -> Option<(*mut Slot, u32)> {
+        let flight = &*self.0;
+        let tail = flight.tail.load(Ordering::Relaxed);
+        // ORDERING: acquire, with the release in `Flight::take`: the slot was read for the last
+        // time.
+        let head = flight.head.load(Ordering::Acquire);
+        let has_room = (tail.wrapping_sub(head) as usize) < flight.slots.len();
+        has_room.then(|| (flight.slot(tail), tail))
+    }
+
+    /// Fills a slot and hands it to the other end.
+    ///
+    /// # Safety
+    ///
+    /// `slot` and `tail` are what [`Self::next`] just returned; the first `count` addresses and
+    /// lengths in it are where the device finds `packet`, mapped for it if `is_mapped_here`.
+    #[inline]
+    unsafe fn commit(
+        &mut self,
+        (slot, tail): (*mut Slot, u32),
+        packet: Packet,
+        count: i32,
+        is_mapped_here: bool,
+        post: impl FnOnce(Segments<'_>) -> u32,
+    ) {
+        // SAFETY: the slot is empty and belongs to this end until `tail` is moved.
+        let slot = unsafe { &mut *slot };
+        slot.packet.write(packet);
+        // INVARIANT: the caller promises it.
+        slot.count = count;
+        slot.is_mapped_here = is_mapped_here;
+        slot.end = post(Segments {
+            addrs: &slot.addrs,
+            lens: &slot.lens,
+            next: 0,
+            // CAST: it is not negative.
+            count: count as usize,
+        });
+        // ORDERING: release, with the acquire in `Flight::take`.
+        self.0.tail.store(tail.wrapping_add(1), Ordering::Release);
+    }
+
     /// Maps a packet for the device to read, tells `post` of its segments and puts it in. What
     /// `post` returns is remembered as the end of the packet.
     ///
@@ -211,20 +266,14 @@ impl Departures {
         skb: SkBuff,
         post: impl FnOnce(Segments<'_>) -> u32,
     ) -> Result<(), SkBuff> {
-        let flight = &*self.0;
-        let tail = flight.tail.load(Ordering::Relaxed);
-        // ORDERING: acquire, with the release in `Flight::take`: the slot was read for the last
-        // time.
-        let head = flight.head.load(Ordering::Acquire);
-        if tail.wrapping_sub(head) as usize >= flight.slots.len() {
+        let Some((slot, tail)) = self.next() else {
             return Err(skb);
-        }
-        let slot = flight.slot(tail);
+        };
         // SAFETY: the slot at `tail` is empty and belongs to this end. There is room for the pieces
         // of any packet, and the device exists, as there is a reference to it.
         let count = unsafe {
             bindings::ferrite_helper_skb_map(
-                flight.device(),
+                self.0.device(),
                 skb.as_ptr(),
                 addr_of_mut!((*slot).addrs).cast(),
                 addr_of_mut!((*slot).lens).cast(),
@@ -233,19 +282,44 @@ impl Departures {
         if count <= 0 {
             return Err(skb);
         }
-        // SAFETY: the slot belongs to this end until `tail` is moved.
-        let slot = unsafe { &mut *slot };
-        slot.skb.write(skb.into_raw());
-        // INVARIANT: `ferrite_helper_skb_map` has initialized as many entries.
-        slot.count = count;
-        slot.end = post(Segments {
-            addrs: &slot.addrs,
-            lens: &slot.lens,
-            next: 0,
-            count: count as usize,
-        });
-        // ORDERING: release, with the acquire in `Flight::take`.
-        flight.tail.store(tail.wrapping_add(1), Ordering::Release);
+        // SAFETY: `ferrite_helper_skb_map` has mapped the packet and initialized as many entries.
+        unsafe { self.commit((slot, tail), Packet::Skb(skb), count, true, post) };
+        Ok(())
+    }
+
+    /// As [`Self::send`], for a packet of an XDP program's.
+    ///
+    /// # Errors
+    ///
+    /// The packet, if it could not be mapped or there is no room.
+    #[inline]
+    pub fn send_frame(
+        &mut self,
+        frame: Frame,
+        post: impl FnOnce(Segments<'_>) -> u32,
+    ) -> Result<(), Frame> {
+        let Some((slot, tail)) = self.next() else {
+            return Err(frame);
+        };
+        let device = self.0.device();
+        let is_mapped = frame.is_mapped_for(device);
+        // SAFETY: as in `send`; a frame has no more pieces than a packet, and one that says so is
+        // from a pool which this device has mapped, to be read too.
+        let count = unsafe {
+            bindings::ferrite_helper_xdp_frame_map(
+                device,
+                frame.as_ptr(),
+                is_mapped,
+                addr_of_mut!((*slot).addrs).cast(),
+                addr_of_mut!((*slot).lens).cast(),
+            )
+        };
+        if count <= 0 {
+            return Err(frame);
+        }
+        // SAFETY: `ferrite_helper_xdp_frame_map` has initialized as many entries, and mapped the
+        // frame unless the pool had.
+        unsafe { self.commit((slot, tail), Packet::Frame(frame), count, !is_mapped, post) };
         Ok(())
     }
 }
@@ -269,7 +343,7 @@ impl Arrivals {
 
     /// Takes out the oldest packet, which the device must have done with.
     #[inline]
-    pub fn pop(&mut self) -> Option<SkBuff> {
+    pub fn pop(&mut self) -> Option<Packet> {
         // SAFETY: this is the one end that takes out; `&mut self` makes it alone.
         unsafe { self.0.take() }
     }

@@ -6,7 +6,10 @@
 use crate::{
     link::Events,
     logic::geometry::mtu_range,
-    netdev::features,
+    netdev::{
+        features,
+        optional_features, //
+    },
     port::{
         max_pairs,
         Port,
@@ -81,6 +84,8 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
             .mac(description.mac)
             .mtu(description.mtu.into(), min_mtu, max_mtu)
             .features(changeable, fixed)
+            .optional_features(optional_features(&function))
+            .spread_interrupts()
             .tso_max_size(MAX_TX_PACKET)
             .unicast_filter()
             .tx_timeout(TX_TIMEOUT)

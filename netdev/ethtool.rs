@@ -4,6 +4,7 @@
 
 use crate::{
     logic::geometry::ring_depth,
+    memory,
     port::Port,
     stats::PairStats, //
 };
@@ -19,7 +20,9 @@ use kernel::{
 use kernel_ext::{
     devlink::ExtAck,
     ethtool::{
+        Coalesce,
         DrvInfo,
+        Moderation,
         Operations,
         Rings,
         Statistics, //
@@ -121,22 +124,40 @@ impl Operations for Port {
         Some(device.data().speed.load(Relaxed)).filter(|speed| *speed != 0)
     }
 
-    fn coalesce(device: &Device<Self>) -> u32 {
-        device.data().control.lock().config.moderation_usecs.into()
+    fn coalesce(device: &Device<Self>) -> Coalesce {
+        let config = device.data().control.lock().config;
+        let of = |moderation: memory::Moderation| Moderation {
+            usecs: moderation.usecs.into(),
+            packets: moderation.packets.into(),
+        };
+        Coalesce {
+            rx: of(config.rx_moderation),
+            tx: of(config.tx_moderation),
+        }
     }
 
     fn set_coalesce(
         device: &Device<Self>,
-        rtnl: &Rtnl,
-        usecs: u32,
+        _rtnl: &Rtnl,
+        coalesce: Coalesce,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let Ok(moderation_usecs) = u16::try_from(usecs) else {
-            extack.set(format_args!("at most {} microseconds", u16::MAX));
+        let of = |moderation: Moderation| {
+            Some(memory::Moderation {
+                usecs: u16::try_from(moderation.usecs).ok()?,
+                packets: u16::try_from(moderation.packets).ok()?,
+            })
+        };
+        let Some((rx, tx)) = of(coalesce.rx).zip(of(coalesce.tx)) else {
+            extack.set(format_args!(
+                "at most {0} microseconds and {0} frames",
+                u16::MAX
+            ));
             return Err(EINVAL);
         };
-        Port::reconfigure(device, rtnl, |config| {
-            config.moderation_usecs = moderation_usecs;
+        Port::tune(device, |config| {
+            config.rx_moderation = rx;
+            config.tx_moderation = tx;
         })
     }
 

@@ -30,6 +30,7 @@ mod tc;
 mod tx;
 mod vf;
 mod watchdog;
+mod xdp;
 
 kernel::module_auxiliary_driver! {
     type: driver::Driver,

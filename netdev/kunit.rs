@@ -217,7 +217,7 @@ mod tx {
         poster.kick();
         memory.complete(done(4));
         let (mut sum, mut count) = (0, 0);
-        let result = reaper.reap(&mut under_way, |number, status| {
+        let result = reaper.reap(&mut under_way, |number, status, _| {
             sum += number;
             count += u32::from(status == TxStatus::OK);
         });
@@ -242,7 +242,7 @@ mod tx {
             poster.kick();
             memory.complete(done(index));
             let mut count = 0;
-            let result = reaper.reap(&mut under_way, |_, _| count += 1);
+            let result = reaper.reap(&mut under_way, |_, _, _| count += 1);
             assert_eq!(matches!(result, Err(TxFault::SplitPacket { .. })), is_split);
             assert_eq!(matches!(result, Err(TxFault::BadIndex { .. })), !is_split);
             assert_eq!(count, 0);

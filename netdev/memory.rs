@@ -11,6 +11,8 @@ use ferrite_abi::{
     bar::Doorbell,
     cmd::{
         CreateQueue,
+        ModifyQueue,
+        QueueFlags,
         QueueKind, //
     },
     desc::{
@@ -42,6 +44,26 @@ pub(crate) type TxMemory = Memory<TxDesc, TxCompletion>;
 /// Memory of an RX queue.
 pub(crate) type RxMemory = Memory<RxDesc, RxCompletion>;
 
+/// How the interrupts of a queue are moderated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moderation {
+    /// Least time between two in microseconds.
+    pub(crate) usecs: u16,
+    /// Packets after which one does not wait any longer, 0 for any number.
+    pub(crate) packets: u16,
+}
+
+/// What can be changed of a queue while it works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tuning {
+    /// Its interrupts.
+    pub(crate) moderation: Moderation,
+    /// What an RX queue does with packets.
+    pub(crate) flags: QueueFlags,
+    /// Microseconds that segments wait for others.
+    pub(crate) coalesce_usecs: u16,
+}
+
 /// Rings and state block of a queue, and its doorbell.
 pub(crate) struct Memory<D: Entry, C: Entry> {
     descs: Ring<D>,
@@ -72,13 +94,17 @@ impl<D: Entry, C: Entry> Memory<D, C> {
         })
     }
 
-    /// Returns the command that makes the queue, which raises `vector` at most every
-    /// `moderation_usecs` microseconds.
-    pub(crate) fn create(&self, vector: u16, moderation_usecs: u16) -> CreateQueue {
-        let (kind, index) = match self.doorbell {
+    /// Returns kind and index of the queue.
+    fn name(&self) -> (QueueKind, u16) {
+        match self.doorbell {
             Doorbell::Rx(index) => (QueueKind::RX, index),
             Doorbell::Tx(index) | Doorbell::Virtio(index) => (QueueKind::TX, index),
-        };
+        }
+    }
+
+    /// Returns the command that makes the queue, which raises `vector`.
+    pub(crate) fn create(&self, vector: u16, tuning: &Tuning) -> CreateQueue {
+        let (kind, index) = self.name();
         CreateQueue {
             ring_addr: U64::new(self.descs.dma_address()),
             cq_addr: U64::new(self.completions.dma_address()),
@@ -86,9 +112,26 @@ impl<D: Entry, C: Entry> Memory<D, C> {
             kind: U16::new(kind.0),
             index: U16::new(index),
             vector: U16::new(vector),
-            moderation_usecs: U16::new(moderation_usecs),
+            moderation_usecs: U16::new(tuning.moderation.usecs),
             depth_log2: self.depth.log2(),
-            rsvd: [0; 7],
+            flags: tuning.flags.0,
+            moderation_packets: U16::new(tuning.moderation.packets),
+            coalesce_usecs: U16::new(tuning.coalesce_usecs),
+            rsvd: [0; 2],
+        }
+    }
+
+    /// Returns the command that tunes the queue while it works.
+    pub(crate) fn modify(&self, tuning: &Tuning) -> ModifyQueue {
+        let (kind, index) = self.name();
+        ModifyQueue {
+            kind: U16::new(kind.0),
+            index: U16::new(index),
+            moderation_usecs: U16::new(tuning.moderation.usecs),
+            moderation_packets: U16::new(tuning.moderation.packets),
+            coalesce_usecs: U16::new(tuning.coalesce_usecs),
+            flags: tuning.flags.0,
+            rsvd: [0; 5],
         }
     }
 }

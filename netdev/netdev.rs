@@ -13,7 +13,8 @@ use crate::{
     },
     tc,
     tx::Sender,
-    vf, //
+    vf,
+    xdp, //
 };
 use ferrite_abi::{
     cmd::{
@@ -27,8 +28,12 @@ use ferrite_abi::{
     wire::U16, //
 };
 use ferrite_aux::Function;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
 use kernel_ext::{
+    devlink::ExtAck,
     flow,
     netdev::{
         AddressLists,
@@ -37,13 +42,27 @@ use kernel_ext::{
         Operations,
         QueueStats,
         Rtnl,
+        Stamps,
         Stats,
         TxQueue,
         VfChange,
         VfConfig, //
     },
-    skb::SkBuff, //
+    skb::SkBuff,
+    xdp::{
+        Frame,
+        Program, //
+    },
 };
+
+/// Returns what the function can do if users want that.
+pub(crate) fn optional_features(function: &Function) -> Features {
+    if function.has(regs::Features::COALESCE) {
+        Features::GRO_HW
+    } else {
+        Features::NONE
+    }
+}
 
 /// Returns what the network stack may leave to the function: what users can turn off, and what is
 /// always on.
@@ -155,10 +174,6 @@ impl Operations for Port {
         Port::set_mtu(device, rtnl, mtu)
     }
 
-    fn set_features(device: &Device<Self>, _rtnl: &Rtnl, features: Features) -> Result {
-        tc::check_features(device, features)
-    }
-
     fn vf_config(device: &Device<Self>, _rtnl: &Rtnl, vf: u16) -> Result<VfConfig> {
         vf::config(device, vf)
     }
@@ -190,6 +205,67 @@ impl Operations for Port {
         if events & LINK != 0 && device.data().control.lock().is_up() {
             link::update(device);
         }
+    }
+
+    fn fix_features(device: &Device<Self>, features: Features) -> Features {
+        // Programs are to see packets as they came.
+        if device.data().xdp.is_empty() {
+            features
+        } else {
+            features.without(Features::GRO_HW)
+        }
+    }
+
+    fn set_features(device: &Device<Self>, rtnl: &Rtnl, features: Features) -> Result {
+        tc::check_features(device, features)?;
+        let joins = features.contains(Features::GRO_HW);
+        if device.data().control.lock().config.joins == joins {
+            return Ok(());
+        }
+        Port::reconfigure(device, rtnl, |config| config.joins = joins)
+    }
+
+    fn stamps(device: &Device<Self>) -> Stamps {
+        let port = device.data().get_ref();
+        Stamps {
+            rx: port.control.lock().config.stamps,
+            tx: port.tx_stamps.load(Relaxed),
+        }
+    }
+
+    fn set_stamps(
+        device: &Device<Self>,
+        _rtnl: &Rtnl,
+        stamps: Stamps,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let port = device.data().get_ref();
+        if (stamps.rx || stamps.tx) && !port.function.has(regs::Features::TIMESTAMP) {
+            extack.set(format_args!("the device has no clock"));
+            return Err(EINVAL);
+        }
+        Port::tune(device, |config| config.stamps = stamps.rx)?;
+        port.tx_stamps.store(stamps.tx, Relaxed);
+        Ok(())
+    }
+
+    fn xdp_setup(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        program: Option<Program>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        xdp::setup(device, rtnl, program, extack)
+    }
+
+    #[inline]
+    fn xdp_xmit(sender: &mut Sender, frame: Frame) -> Result<(), Frame> {
+        sender.send_frame(frame)
+    }
+
+    #[inline]
+    fn xdp_kick(sender: &mut Sender) {
+        sender.kick();
     }
 
     fn queue_stats(device: &Device<Self>, queue: u16) -> QueueStats {

@@ -7,7 +7,12 @@ use crate::{
         geometry::RxGeometry,
         memory::Stall, //
     },
-    memory::Memory,
+    memory::{
+        Memory,
+        RxMemory,
+        Tuning,
+        TxMemory, //
+    },
     poll::{
         Interrupts,
         Pair,
@@ -58,8 +63,12 @@ pub(crate) struct Setup {
     pub(crate) tx_depth: Depth,
     /// How receive buffers are cut.
     pub(crate) geometry: RxGeometry,
-    /// Least time between two interrupts in microseconds.
-    pub(crate) moderation_usecs: u16,
+    /// XDP programs may run.
+    pub(crate) xdp: bool,
+    /// How receive queues are tuned.
+    pub(crate) rx: Tuning,
+    /// How transmit queues are tuned.
+    pub(crate) tx: Tuning,
 }
 
 /// A queue that may exist in the device for as long as this lives. After the drop the device does
@@ -132,6 +141,7 @@ pub(crate) struct QueuePair {
     index: u16,
     interrupts: Arc<Interrupts>,
     stats: Arc<PairStats>,
+    memory: (Arc<RxMemory>, Arc<TxMemory>),
 }
 
 impl QueuePair {
@@ -157,21 +167,13 @@ impl QueuePair {
             Memory::new(function, setup.rx_depth, Doorbell::Rx(index))?,
             GFP_KERNEL,
         )?;
-        let (sender, cleaner) = tx::ends(function, &tx_memory, setup.tx_depth, stats)?;
+        let (sender, cleaner) = tx::ends(device, &tx_memory, setup.tx_depth, stats)?;
         let interrupts = Arc::new(
             Interrupts::new(tx_memory.clone(), rx_memory.clone()),
             GFP_KERNEL,
         )?;
         let mut napi = Napi::new(device, index, |instance| {
-            let rx = Receiver::new(
-                function,
-                instance,
-                index,
-                &rx_memory,
-                setup.rx_depth,
-                setup.geometry,
-                stats,
-            )?;
+            let rx = Receiver::new(device, instance, index, &rx_memory, setup, stats)?;
             let pair = Pair {
                 tx: cleaner,
                 rx,
@@ -186,13 +188,13 @@ impl QueuePair {
         let name = device.name();
         let irq = function.request_vector(index, fmt!("{}-{}", name, index), handler)?;
         let vector = irq.vector();
-        napi.set_irq(irq.irq());
-        let moderation = setup.moderation_usecs;
-        let tx = Queue::create(function, tx_memory.create(vector, moderation))?;
-        let rx = Queue::create(function, rx_memory.create(vector, moderation))?;
+        let tx = Queue::create(function, tx_memory.create(vector, &setup.tx))?;
+        let rx = Queue::create(function, rx_memory.create(vector, &setup.rx))?;
         // What there is no memory for comes with the first poll.
         napi.with_poller(|pair, instance| pair.rx.refill(instance));
         napi.bind(rtnl, index)?;
+        // From here on nothing fails: an interrupt that was told of must be forgotten first.
+        napi.set_irq(irq.irq());
         napi.enable();
         // Looks for what came before it was enabled.
         scheduler.schedule();
@@ -205,6 +207,7 @@ impl QueuePair {
                 index,
                 interrupts,
                 stats: stats.clone(),
+                memory: (rx_memory, tx_memory),
             },
             sender,
         ))
@@ -213,6 +216,21 @@ impl QueuePair {
     /// Returns the index of the pair.
     pub(crate) fn index(&self) -> u16 {
         self.index
+    }
+
+    /// Tunes the queues while they work.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CmdError`].
+    pub(crate) fn tune(
+        &self,
+        function: &Function,
+        rx: &Tuning,
+        tx: &Tuning,
+    ) -> Result<(), CmdError> {
+        function.send(self.memory.0.modify(rx))?;
+        function.send(self.memory.1.modify(tx))
     }
 
     /// Returns what the watchdog looks at.
@@ -229,6 +247,7 @@ impl QueuePair {
     /// Takes the pair down. Nothing is sent any more.
     pub(crate) fn stop(mut self, rtnl: &Rtnl) {
         self.napi.disable();
+        self.napi.clear_irq();
         self.napi.unbind(rtnl);
     }
 }

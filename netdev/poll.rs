@@ -67,7 +67,9 @@ impl Poller for Pair {
         if cx.budget() == 0 {
             return 0;
         }
-        let received = match self.rx.receive(cx) {
+        let received = self.rx.receive(cx);
+        self.rx.finish(cx);
+        let received = match received {
             Ok(received) => received,
             Err(fault) => {
                 self.stats.rx_bad_completion.add(1);

@@ -8,10 +8,15 @@ use crate::{
         geometry::{
             ring_depth,
             RxGeometry,
+            COALESCE_USECS,
             RX_DEPTH_LOG2,
             TX_DEPTH_LOG2, //
         },
         reset::Resets, //
+    },
+    memory::{
+        Moderation,
+        Tuning, //
     },
     pair::{
         QueuePair,
@@ -26,6 +31,7 @@ use ferrite_abi::{
     cmd::{
         EnablePort,
         Identify,
+        QueueFlags,
         SetMac,
         SetMtu, //
     },
@@ -58,6 +64,7 @@ use kernel_ext::{
         Rtnl, //
     },
     page_pool,
+    xdp, //
 };
 
 /// Work to do under the RTNL: make the queues anew.
@@ -79,6 +86,10 @@ pub(crate) struct Port {
     pub(crate) speed: Atomic<u32>,
     born: Instant<Monotonic>,
     watchdog: Arc<Watchdog>,
+    /// The XDP program, if there is one.
+    pub(crate) xdp: xdp::Slot,
+    /// Packets that ask for it are stamped when they are sent.
+    pub(crate) tx_stamps: Atomic<bool>,
     #[pin]
     pub(crate) control: Mutex<Control>,
     /// Rules that the switch carries out.
@@ -103,10 +114,45 @@ pub(crate) struct Config {
     pub(crate) rx_depth: Depth,
     /// Depth of transmit queues.
     pub(crate) tx_depth: Depth,
-    /// Least time between two interrupts in microseconds.
-    pub(crate) moderation_usecs: u16,
+    /// Interrupts of receive queues.
+    pub(crate) rx_moderation: Moderation,
+    /// Interrupts of transmit queues.
+    pub(crate) tx_moderation: Moderation,
+    /// Received segments are joined.
+    pub(crate) joins: bool,
+    /// Received packets are stamped.
+    pub(crate) stamps: bool,
     /// The MTU.
     pub(crate) mtu: u32,
+    /// There is room for an XDP program.
+    pub(crate) xdp: bool,
+}
+
+impl Config {
+    /// Returns how receive queues are tuned.
+    fn rx(&self) -> Tuning {
+        let mut flags = QueueFlags(0);
+        if self.joins {
+            flags = flags.with(QueueFlags::COALESCE);
+        }
+        if self.stamps {
+            flags = flags.with(QueueFlags::TIMESTAMP);
+        }
+        Tuning {
+            moderation: self.rx_moderation,
+            flags,
+            // What has to wait for an interrupt can as well wait for others.
+            coalesce_usecs: self.rx_moderation.usecs.max(COALESCE_USECS),
+        }
+    }
+
+    /// Returns how transmit queues are tuned.
+    fn tx(&self) -> Tuning {
+        Tuning {
+            moderation: self.tx_moderation,
+            ..Tuning::default()
+        }
+    }
 }
 
 impl Port {
@@ -132,8 +178,12 @@ impl Port {
             pairs: Self::default_pairs(&function),
             rx_depth: depth(RX_DEPTH_LOG2)?,
             tx_depth: depth(TX_DEPTH_LOG2)?,
-            moderation_usecs: 0,
+            rx_moderation: Moderation::default(),
+            tx_moderation: Moderation::default(),
+            joins: false,
+            stamps: false,
             mtu: description.mtu.into(),
+            xdp: false,
         };
         let rss = Rss::new(&function, config.pairs)?;
         let watchdog = Watchdog::new()?;
@@ -147,6 +197,8 @@ impl Port {
             speed: Atomic::new(0),
             born: Instant::now(),
             watchdog,
+            xdp: xdp::Slot::new(),
+            tx_stamps: Atomic::new(false),
             control <- new_mutex!(Control {
                 pairs: KVec::new(),
                 config,
@@ -205,6 +257,28 @@ impl Port {
         })
     }
 
+    /// Changes what can be changed while the port is up: moderation and stamps.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CmdError`]. All is then as it was, as far as the device answers.
+    pub(crate) fn tune(device: &Device<Self>, change: impl FnOnce(&mut Config)) -> Result {
+        let port = device.data().get_ref();
+        let mut control = port.control.lock();
+        let before = control.config;
+        change(&mut control.config);
+        let tune = |control: &Control| {
+            let (rx, tx) = (control.config.rx(), control.config.tx());
+            let mut pairs = control.pairs.iter();
+            pairs.try_for_each(|pair| pair.tune(&port.function, &rx, &tx))
+        };
+        tune(&control).or_else(|error| {
+            control.config = before;
+            let _ = tune(&control);
+            Err(error.into())
+        })
+    }
+
     /// Changes the MTU. The port goes down and up again only if its buffers are to be cut anew.
     ///
     /// # Errors
@@ -212,10 +286,14 @@ impl Port {
     /// `EINVAL` if packets do not fit, and those of [`Self::reconfigure`].
     pub(crate) fn set_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
         let port = device.data().get_ref();
-        let wanted = geometry(&port.function, mtu)?;
         {
             let mut control = port.control.lock();
-            if geometry(&port.function, control.config.mtu) == Ok(wanted) {
+            let now = control.config;
+            let wanted = geometry(&port.function, &Config { mtu, ..now })?;
+            if port.xdp.needs_one_buffer(rtnl) && !wanted.holds(mtu) {
+                return Err(EINVAL);
+            }
+            if geometry(&port.function, &now) == Ok(wanted) {
                 if control.is_up() {
                     tell_mtu(&port.function, mtu)?;
                 }
@@ -262,16 +340,31 @@ impl Control {
     }
 }
 
-/// Returns how receive buffers are cut for an MTU.
+/// Returns how receive buffers are cut: for an MTU, with room for what an XDP program may do, and for
+/// packets of segments that were joined.
 ///
 /// # Errors
 ///
 /// `EINVAL` if packets do not fit.
-pub(crate) fn geometry(function: &Function, mtu: u32) -> Result<RxGeometry> {
+pub(crate) fn geometry(function: &Function, config: &Config) -> Result<RxGeometry> {
+    let Config {
+        mtu, xdp, joins, ..
+    } = *config;
     let (headroom, tailroom) = page_pool::overhead();
+    let headroom = if xdp {
+        headroom.max(xdp::HEADROOM)
+    } else {
+        headroom
+    };
     let scatter = function.has(Features::SCATTER_GATHER);
     // CAST: pages are smaller than that.
-    RxGeometry::of(mtu, PAGE_SIZE as u32, headroom, tailroom, scatter).ok_or(EINVAL)
+    let page = PAGE_SIZE as u32;
+    if joins {
+        RxGeometry::joining(mtu, page, headroom, tailroom)
+    } else {
+        RxGeometry::of(mtu, page, headroom, tailroom, scatter)
+    }
+    .ok_or(EINVAL)
 }
 
 /// Brings the port up.
@@ -291,8 +384,10 @@ fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
     let setup = Setup {
         rx_depth: config.rx_depth,
         tx_depth: config.tx_depth,
-        geometry: geometry(function, config.mtu)?,
-        moderation_usecs: config.moderation_usecs,
+        geometry: geometry(function, &config)?,
+        xdp: config.xdp,
+        rx: config.rx(),
+        tx: config.tx(),
     };
     device.set_real_queues(rtnl, config.pairs, config.pairs)?;
     tell_mtu(function, config.mtu)?;

@@ -4,10 +4,7 @@
 
 use crate::{
     logic::{
-        geometry::{
-            RxGeometry,
-            COPY_BREAK, //
-        },
+        geometry::COPY_BREAK,
         ring::BadTail,
         rx::{
             PacketInfo,
@@ -19,14 +16,16 @@ use crate::{
         },
     },
     memory::RxMemory,
-    stats::PairStats, //
+    pair::Setup,
+    port::Port,
+    stats::PairStats,
+    xdp::Stage, //
 };
 use core::fmt::{
     Debug,
     Formatter, //
 };
 use ferrite_abi::ring::Depth;
-use ferrite_aux::Function;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -36,9 +35,13 @@ use kernel_ext::{
         Context,
         Instance, //
     },
-    netdev::Features,
+    netdev::{
+        Device,
+        Features, //
+    },
     page_pool::{
         Buffer,
+        Direction,
         Layout,
         PagePool, //
     },
@@ -46,6 +49,7 @@ use kernel_ext::{
         SkBuff,
         MAX_SEGMENTS, //
     },
+    xdp::Runner, //
 };
 
 impl RxBuffer for Buffer {
@@ -81,6 +85,16 @@ impl Debug for Broken {
     }
 }
 
+/// What holds for one poll.
+pub(crate) struct Pass<'a> {
+    /// What the user wants of the device.
+    pub(crate) features: Features,
+    /// The XDP program that sees packets first.
+    pub(crate) program: Option<Runner<'a>>,
+    /// Bytes that were received.
+    bytes: u64,
+}
+
 /// A receive queue.
 pub(crate) struct Receiver {
     ring: RxRing<Arc<RxMemory>, KVVec<Option<Buffer>>>,
@@ -89,6 +103,10 @@ pub(crate) struct Receiver {
     pool: PagePool,
     /// The packet that is being put together.
     packet: Option<SkBuff>,
+    /// What the device said of it.
+    info: PacketInfo,
+    /// Where XDP programs run, if one may.
+    stage: Option<Stage>,
     /// The last malformed completion, and how many there were since a packet was right.
     fault: Option<RxFault>,
     faults: u32,
@@ -104,14 +122,19 @@ impl Receiver {
     ///
     /// `ENOMEM`, `ENODEV` if the device is gone.
     pub(crate) fn new(
-        function: &Function,
+        device: &Device<Port>,
         napi: &Instance,
         index: u16,
         memory: &Arc<RxMemory>,
-        depth: Depth,
-        geometry: RxGeometry,
+        setup: &Setup,
         stats: &Arc<PairStats>,
     ) -> Result<Self> {
+        let Setup {
+            rx_depth: depth,
+            geometry,
+            xdp,
+            ..
+        } = *setup;
         let entries = depth.entries() as usize;
         let mut slots = KVVec::with_capacity(entries, GFP_KERNEL)?;
         for _ in 0..entries {
@@ -122,19 +145,27 @@ impl Receiver {
             headroom: geometry.headroom,
             data: geometry.data,
         };
+        let direction = if xdp {
+            Direction::Both
+        } else {
+            Direction::FromDevice
+        };
+        let parent = device.data().get_ref().function.dma_device()?;
+        let pool = PagePool::new(&parent, napi, index, depth.entries(), layout, direction)?;
+        let stage = if xdp {
+            Some(Stage::new(device, napi, index, &pool, stats)?)
+        } else {
+            None
+        };
         // CAST: a few.
         let max_chain = MAX_SEGMENTS as u32;
         Ok(Self {
             ring: RxRing::new(memory.clone(), depth, slots, max_chain).ok_or(EINVAL)?,
             spare: KVec::with_capacity(entries, GFP_KERNEL)?,
-            pool: PagePool::new(
-                &*function.dma_device()?,
-                napi,
-                index,
-                depth.entries(),
-                layout,
-            )?,
+            pool,
             packet: None,
+            info: PacketInfo::default(),
+            stage,
             fault: None,
             faults: 0,
             depth,
@@ -164,10 +195,13 @@ impl Receiver {
     ///
     /// What the device did wrong: the queue is of no use any more.
     pub(crate) fn receive(&mut self, cx: &Context<'_>) -> Result<u32, Broken> {
-        let features = cx.device().features();
+        let mut pass = Pass {
+            features: cx.device().features(),
+            program: self.stage.as_ref().and_then(|stage| stage.program(cx)),
+            bytes: 0,
+        };
         let budget = cx.budget();
         let mut packets = 0;
-        let mut bytes = 0;
         let ready = self.ring.ready().map_err(Broken::Tail)?;
         for _ in 0..ready {
             if packets == budget {
@@ -176,14 +210,22 @@ impl Receiver {
             let Some(step) = self.ring.step() else {
                 break;
             };
-            if self.take(step, cx, features, &mut bytes)? {
+            if self.take(step, cx, &mut pass)? {
                 packets += 1;
             }
         }
         if packets > 0 {
-            self.stats.rx_bytes.add(bytes);
+            self.stats.rx_bytes.add(pass.bytes);
         }
         Ok(packets)
+    }
+
+    /// Ends a poll, after [`Self::receive`]: sees to what an XDP program did with packets.
+    #[inline]
+    pub(crate) fn finish(&mut self, cx: &Context<'_>) {
+        if let Some(stage) = &mut self.stage {
+            stage.finish(cx);
+        }
     }
 
     /// Makes what is to be made of a buffer. Returns whether that ended a packet.
@@ -191,8 +233,7 @@ impl Receiver {
         &mut self,
         step: Step<Buffer>,
         cx: &Context<'_>,
-        features: Features,
-        bytes: &mut u64,
+        pass: &mut Pass<'_>,
     ) -> Result<bool, Broken> {
         let end = match step {
             Step::Start {
@@ -201,8 +242,15 @@ impl Receiver {
                 info,
                 end,
             } => {
-                self.start(buffer, len, end, cx);
-                self.describe(&info, features);
+                match &mut self.stage {
+                    Some(stage) if pass.program.is_some() => {
+                        stage.start(buffer.received(len), &info);
+                    }
+                    _ => {
+                        self.packet = self.start(buffer, len, end, cx);
+                        self.info = info;
+                    }
+                }
                 end
             }
             Step::More { buffer, len, end } => {
@@ -211,6 +259,9 @@ impl Receiver {
             }
             Step::Drop { buffer, fault } => {
                 self.packet = None;
+                if let Some(stage) = &mut self.stage {
+                    stage.abandon();
+                }
                 // There is room for as many as the ring has.
                 let _ = self.spare.push_within_capacity(buffer);
                 if let Some(fault) = fault {
@@ -223,21 +274,25 @@ impl Receiver {
             return Ok(false);
         }
         self.faults = 0;
-        if let Some(skb) = self.packet.take() {
+        if let Some(mut skb) = self.packet.take() {
+            describe(&mut skb, &self.info, pass.features, &self.stats);
+            let segments = self.info.joined.map_or(1, |joined| joined.segments.max(1));
             let len = u64::from(skb.len());
             if cx.receive(skb, self.index) {
-                self.stats.rx_packets.add(1);
-                *bytes += len;
+                self.stats.rx_packets.add(segments.into());
+                pass.bytes += len;
             } else {
                 self.stats.rx_dropped.add(1);
             }
+        } else if let Some(stage) = &mut self.stage {
+            pass.bytes += stage.end(cx, pass);
         }
         Ok(true)
     }
 
-    fn start(&mut self, buffer: Buffer, len: u32, end: bool, cx: &Context<'_>) {
+    fn start(&mut self, buffer: Buffer, len: u32, end: bool, cx: &Context<'_>) -> Option<SkBuff> {
         let received = buffer.received(len);
-        self.packet = if end && len <= COPY_BREAK {
+        let packet = if end && len <= COPY_BREAK {
             let skb = received.copy(cx);
             let _ = self.spare.push_within_capacity(received.recycle());
             self.stats.rx_copied.add(1);
@@ -245,9 +300,10 @@ impl Receiver {
         } else {
             received.into_packet(cx)
         };
-        if self.packet.is_none() {
+        if packet.is_none() {
             self.stats.rx_no_memory.add(1);
         }
+        packet
     }
 
     fn append(&mut self, buffer: Buffer, len: u32) {
@@ -258,27 +314,8 @@ impl Receiver {
             } else {
                 self.stats.rx_dropped.add(1);
             }
-        }
-    }
-
-    /// Tells the stack what the device said of a packet, as far as the user wants that.
-    fn describe(&mut self, info: &PacketInfo, features: Features) {
-        let Some(skb) = &mut self.packet else {
-            return;
-        };
-        if info.checksum_ok && features.contains(Features::RXCSUM) {
-            skb.set_checksum_ok();
-            self.stats.rx_csum_ok.add(1);
-        } else {
-            self.stats.rx_csum_none.add(1);
-        }
-        if let Some((hash, l4)) = info.hash {
-            if features.contains(Features::RXHASH) {
-                skb.set_hash(hash, l4);
-            }
-        }
-        if let Some(tag) = info.vlan {
-            skb.set_vlan(tag);
+        } else if let Some(stage) = &mut self.stage {
+            stage.append(buffer.received(len));
         }
     }
 
@@ -304,5 +341,34 @@ impl Receiver {
             return Err(Broken::Completions(fault));
         }
         Ok(())
+    }
+}
+
+/// Tells the stack what the device said of a packet, as far as the user wants that.
+#[inline]
+pub(crate) fn describe(skb: &mut SkBuff, info: &PacketInfo, features: Features, stats: &PairStats) {
+    if let Some(timestamp) = info.timestamp {
+        skb.set_timestamp(timestamp);
+    }
+    let is_joined = info.joined.is_some_and(|joined| {
+        stats.rx_hw_gro_packets.add(1);
+        stats.rx_hw_gro_wire_packets.add(joined.segments.into());
+        skb.set_joined(joined.segments, joined.mss, joined.l4_offset)
+    });
+    if is_joined {
+        stats.rx_csum_ok.add(1);
+    } else if info.checksum_ok && features.contains(Features::RXCSUM) {
+        skb.set_checksum_ok();
+        stats.rx_csum_ok.add(1);
+    } else {
+        stats.rx_csum_none.add(1);
+    }
+    if let Some((hash, l4)) = info.hash {
+        if features.contains(Features::RXHASH) {
+            skb.set_hash(hash, l4);
+        }
+    }
+    if let Some(tag) = info.vlan {
+        skb.set_vlan(tag);
     }
 }

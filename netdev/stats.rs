@@ -58,6 +58,10 @@ pair_stats! {
     rx_csum_ok;
     /// Packets whose checksum it did not.
     rx_csum_none;
+    /// Packets that the device joined of several.
+    rx_hw_gro_packets;
+    /// Packets that it joined them of.
+    rx_hw_gro_wire_packets;
     /// Packets that were copied, so that their buffer was posted again at once.
     rx_copied;
     /// Buffers or packets for which there was no memory.
@@ -68,6 +72,14 @@ pair_stats! {
     rx_unwritten;
     /// Packets dropped because they were too short, or had too many parts.
     rx_dropped;
+    /// Packets that an XDP program dropped.
+    rx_xdp_drop;
+    /// Packets that it sent back.
+    rx_xdp_tx;
+    /// Packets that it handed to others.
+    rx_xdp_redirect;
+    /// Packets that were dropped because of a mistake of the program.
+    rx_xdp_aborted;
     /// Packets sent.
     tx_packets;
     /// Bytes of them.
@@ -76,6 +88,14 @@ pair_stats! {
     tx_csum;
     /// Packets that it was to cut into segments.
     tx_tso;
+    /// Packets that these became.
+    tx_tso_segments;
+    /// Packets whose time of sending was told.
+    tx_stamped;
+    /// Packets of XDP programs handed to the device.
+    tx_xdp;
+    /// Packets of XDP programs for which there was no room.
+    tx_xdp_full;
     /// Packets that could not be mapped for the device.
     tx_unmapped;
     /// Packets that the device refused.
@@ -103,11 +123,14 @@ impl PairStats {
             rx_alloc_fail: self.rx_no_memory.get(),
             rx_csum_unnecessary: self.rx_csum_ok.get(),
             rx_csum_none: self.rx_csum_none.get(),
+            rx_hw_gro_packets: self.rx_hw_gro_packets.get(),
+            rx_hw_gro_wire_packets: self.rx_hw_gro_wire_packets.get(),
             tx_packets: self.tx_packets.get(),
             tx_bytes: self.tx_bytes.get(),
             tx_needs_csum: self.tx_csum.get(),
             tx_csum_none: self.tx_packets.get().saturating_sub(self.tx_csum.get()),
             tx_hw_gso_packets: self.tx_tso.get(),
+            tx_hw_gso_wire_packets: self.tx_tso_segments.get(),
             tx_stop: self.tx_stopped.get(),
             tx_wake: self.tx_woken.get(),
         }

@@ -21,6 +21,7 @@ use crate::{
         },
     },
     memory::TxMemory,
+    port::Port,
     stats::PairStats, //
 };
 use ferrite_abi::{
@@ -33,18 +34,26 @@ use ferrite_abi::{
         Index, //
     },
 };
-use ferrite_aux::Function;
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        atomic::Relaxed,
+        Arc, //
+    },
 };
 use kernel_ext::{
     napi::Context,
-    netdev::TxQueue,
+    netdev::{
+        Device,
+        TxQueue, //
+    },
     skb::{
         self,
+        Packet,
         SkBuff, //
     },
+    xdp::Frame, //
 };
 
 // Any packet of the stack fits where the watermarks say so, and the device takes it. A kernel with a
@@ -58,17 +67,20 @@ const _: () = assert!(MAX_SKB_SEGMENTS <= MAX_TX_SEGMENTS);
 ///
 /// `ENOMEM`, `ENODEV` if the device is gone.
 pub(crate) fn ends(
-    function: &Function,
+    device: &Device<Port>,
     memory: &Arc<TxMemory>,
     depth: Depth,
     stats: &Arc<PairStats>,
 ) -> Result<(Sender, Cleaner)> {
-    let (departures, arrivals) = skb::flight(&*function.dma_device()?, depth.entries() as usize)?;
+    let parent = device.data().get_ref().function.dma_device()?;
+    let (departures, arrivals) = skb::flight(&parent, depth.entries() as usize)?;
+    drop(parent);
     let watermarks = Watermarks::of(depth);
     let sender = Sender {
         poster: TxPoster::new(memory.clone(), depth),
         departures,
         watermarks,
+        device: device.into(),
         stats: stats.clone(),
     };
     let cleaner = Cleaner {
@@ -88,10 +100,17 @@ pub(crate) struct Sender {
     // Dropped with the last end: packets under way are freed then.
     departures: skb::Departures,
     watermarks: Watermarks,
+    device: ARef<Device<Port>>,
     stats: Arc<PairStats>,
 }
 
 impl Sender {
+    /// Returns whether packets that ask for it are stamped.
+    #[inline]
+    fn stamps(&self) -> bool {
+        self.device.data().tx_stamps.load(Relaxed)
+    }
+
     /// Hands a packet to the device.
     ///
     /// # Errors
@@ -110,7 +129,7 @@ impl Sender {
             );
             return Err(skb);
         }
-        let offload = self.offload(&skb);
+        let offload = self.offload(&mut skb);
         let len = skb.len();
         skb.tx_timestamp();
         let Self {
@@ -140,13 +159,43 @@ impl Sender {
         Ok(())
     }
 
-    fn kick(&mut self) {
+    /// Hands a packet of an XDP program's to the device; [`Self::kick`] is to follow. The stack keeps
+    /// the room that it needs.
+    ///
+    /// # Errors
+    ///
+    /// The packet, if there is no room for it, or it cannot be mapped.
+    #[inline]
+    pub(crate) fn send_frame(&mut self, frame: Frame) -> Result<(), Frame> {
+        let Self {
+            poster, departures, ..
+        } = self;
+        let sent = if poster.free() < self.watermarks.stop {
+            Err(frame)
+        } else {
+            departures.send_frame(frame, |segments| {
+                let segments = segments.map(|segment| Segment {
+                    addr: segment.addr,
+                    len: segment.len,
+                });
+                poster.post(&Offload::default(), segments).0
+            })
+        };
+        match sent {
+            Ok(()) => self.stats.tx_xdp.add(1),
+            Err(_) => self.stats.tx_xdp_full.add(1),
+        }
+        sent
+    }
+
+    /// Shows the device what was sent.
+    pub(crate) fn kick(&mut self) {
         if self.poster.kick() {
             self.stats.tx_doorbells.add(1);
         }
     }
 
-    fn offload(&self, skb: &SkBuff) -> Offload {
+    fn offload(&self, skb: &mut SkBuff) -> Offload {
         let checksum = skb
             .checksum_wanted()
             .map(|(start, offset)| Checksum { start, offset });
@@ -159,11 +208,13 @@ impl Sender {
         }
         if segmentation.is_some() {
             self.stats.tx_tso.add(1);
+            self.stats.tx_tso_segments.add(skb.segments().into());
         }
         Offload {
             checksum,
             segmentation,
             vlan: skb.vlan_wanted(),
+            timestamp: self.stamps() && skb.timestamp_wanted(),
         }
     }
 }
@@ -172,7 +223,7 @@ impl Sender {
 struct UnderWay(skb::Arrivals);
 
 impl InFlight for UnderWay {
-    type Packet = SkBuff;
+    type Packet = Packet;
 
     #[inline]
     fn front_end(&self) -> Option<Index> {
@@ -180,7 +231,7 @@ impl InFlight for UnderWay {
     }
 
     #[inline]
-    fn pop(&mut self) -> Option<SkBuff> {
+    fn pop(&mut self) -> Option<Packet> {
         self.0.pop()
     }
 }
@@ -202,22 +253,40 @@ impl Cleaner {
     ///
     /// What the device did wrong: the queue is of no use any more.
     pub(crate) fn clean(&mut self, cx: &Context<'_>, index: u16) -> Result<(), TxFault> {
+        let mut done = 0;
+        // What the stack counts.
         let (mut packets, mut bytes) = (0, 0);
         let (mut good_packets, mut good_bytes, mut refused) = (0, 0, 0);
-        let result = self.reaper.reap(&mut self.under_way, |skb, status| {
-            let len = skb.len();
-            packets += 1;
-            bytes += len;
-            if status == TxStatus::OK {
-                good_packets += 1;
-                good_bytes += u64::from(len);
-                skb.consume(cx);
-            } else {
-                refused += 1;
-                drop(skb);
-            }
-        });
-        if packets > 0 {
+        let stats = &self.stats;
+        let result = self
+            .reaper
+            .reap(&mut self.under_way, |packet, status, timestamp| {
+                done += 1;
+                let good = status == TxStatus::OK;
+                let len = match packet {
+                    Packet::Skb(mut skb) => {
+                        let len = skb.len();
+                        if let Some(timestamp) = timestamp {
+                            skb.timestamp_done(timestamp);
+                            stats.tx_stamped.add(1);
+                        }
+                        packets += 1;
+                        bytes += len;
+                        if good {
+                            skb.consume(cx);
+                        }
+                        len
+                    }
+                    Packet::Frame(frame) => frame.len(),
+                };
+                if good {
+                    good_packets += 1;
+                    good_bytes += u64::from(len);
+                } else {
+                    refused += 1;
+                }
+            });
+        if done > 0 {
             self.stats.tx_packets.add(good_packets);
             self.stats.tx_bytes.add(good_bytes);
             self.stats.tx_refused.add(refused);

@@ -170,12 +170,16 @@ codes! {
         CREATE_EVENT_QUEUE = 0x0003;
         /// [`crate::cmd::DestroyEventQueue`]
         DESTROY_EVENT_QUEUE = 0x0004;
+        /// [`crate::cmd::QueryClock`]
+        QUERY_CLOCK = 0x0005;
         /// [`crate::cmd::CreateQueue`]
         CREATE_QUEUE = 0x0100;
         /// [`crate::cmd::DestroyQueue`]
         DESTROY_QUEUE = 0x0101;
         /// [`crate::cmd::QueryQueue`]
         QUERY_QUEUE = 0x0102;
+        /// [`crate::cmd::ModifyQueue`]
+        MODIFY_QUEUE = 0x0103;
         /// [`crate::cmd::QueryLink`]
         QUERY_LINK = 0x0200;
         /// [`crate::cmd::EnablePort`]

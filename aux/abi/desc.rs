@@ -31,6 +31,9 @@ pub struct QueueState {
 }
 layout!(QueueState: 128 { tail @ 0, arm @ 4, rsvd_driver @ 8, cq_tail @ 64, doorbell_event @ 68 });
 
+/// Largest packet that segments are joined into, in bytes of layer 3.
+pub const MAX_COALESCED: u32 = 0xffff;
+
 /// Alignment of a [`QueueState`] in bytes.
 pub const STATE_ALIGN: u64 = 64;
 /// Alignment of each ring in bytes.
@@ -82,7 +85,7 @@ codes! {
         TSO = 1 << 2;
         /// Insert a VLAN tag.
         VLAN = 1 << 3;
-        /// Write a completion for this packet with a time stamp.
+        /// Write a completion with a time stamp; packets after this one do not share it.
         TIMESTAMP = 1 << 4;
     }
 }
@@ -97,12 +100,20 @@ pub struct TxCompletion {
     /// [`TxStatus`] of the packet that ends at `index`. Good and bad packets do not share a
     /// completion.
     pub status: U16,
-    /// Reserved.
-    pub rsvd: [u8; 2],
-    /// Time of sending in nanoseconds of the device clock, if asked for.
+    /// [`TxDone`].
+    pub flags: U16,
+    /// Time of sending in nanoseconds of the device clock, with [`TxDone::TIMESTAMP`].
     pub timestamp: U64,
 }
-layout!(TxCompletion: 16 { index @ 0, status @ 4, timestamp @ 8 });
+layout!(TxCompletion: 16 { index @ 0, status @ 4, flags @ 6, timestamp @ 8 });
+
+codes! {
+    /// Flags of a [`TxCompletion`].
+    pub struct TxDone(u16) {
+        /// `timestamp` is valid, and that of the packet which ends at `index`.
+        TIMESTAMP = 1 << 0;
+    }
+}
 
 codes! {
     /// How the transmission of a packet ended.
@@ -146,17 +157,20 @@ pub struct RxCompletion {
     pub flags: U16,
     /// VLAN tag control information that was stripped, with [`RxFlags::VLAN`].
     pub vlan: U16,
-    /// Reserved.
-    pub rsvd: [u8; 2],
+    /// Payload bytes of each of the segments but the last, with [`RxFlags::COALESCED`].
+    pub mss: U16,
     /// TCP segments that were joined into this packet, with [`RxFlags::COALESCED`].
     pub segments: U16,
+    /// Offset of the TCP header, with [`RxFlags::COALESCED`].
+    pub l4_offset: U16,
     /// Reserved.
-    pub rsvd2: [u8; 4],
+    pub rsvd: [u8; 2],
     /// Time of arrival in nanoseconds of the device clock.
     pub timestamp: U64,
 }
 layout!(RxCompletion: 32 {
-    cookie @ 0, len @ 4, hash @ 8, flags @ 12, vlan @ 14, segments @ 18, rsvd2 @ 20, timestamp @ 24,
+    cookie @ 0, len @ 4, hash @ 8, flags @ 12, vlan @ 14, mss @ 16, segments @ 18, l4_offset @ 20,
+    rsvd @ 22, timestamp @ 24,
 });
 
 codes! {
@@ -172,7 +186,7 @@ codes! {
         HASH_L4 = 1 << 3;
         /// `vlan` is valid.
         VLAN = 1 << 4;
-        /// `segments` is valid.
+        /// `mss`, `segments` and `l4_offset` are valid.
         COALESCED = 1 << 5;
         /// `timestamp` is valid.
         TIMESTAMP = 1 << 6;

@@ -2,6 +2,7 @@
 
 //! Sizes: how packets are laid out in receive buffers, and how full a transmit ring may get.
 
+use ferrite_abi::desc::MAX_COALESCED;
 use ferrite_abi::ids::{
     MAX_MTU,
     MIN_MTU, //
@@ -13,6 +14,9 @@ pub const L2_HEADER: u32 = 14 + 4;
 
 /// Packets up to this length are copied, and their buffer is posted again at once.
 pub const COPY_BREAK: u32 = 256;
+
+/// Microseconds that a received segment waits for others, unless interrupts wait longer.
+pub const COALESCE_USECS: u16 = 100;
 
 /// Logarithm of the depth that receive queues start with: room for what the peer sends before the
 /// receiver gets to run.
@@ -63,12 +67,30 @@ impl RxGeometry {
     ///
     /// [`None`] if packets of `mtu` do not fit and may not be scattered.
     pub fn of(mtu: u32, page: u32, headroom: u32, tailroom: u32, scatter: bool) -> Option<Self> {
+        Self::cut(mtu, page, headroom, tailroom, scatter, true)
+    }
+
+    /// As [`Self::of`], for packets that the device joins of segments: into whole pages, of which as
+    /// many as a packet may have hold the largest. [`None`] too if they do not.
+    pub fn joining(mtu: u32, page: u32, headroom: u32, tailroom: u32) -> Option<Self> {
+        Self::cut(mtu, page, headroom, tailroom, true, false)
+            .filter(|cut| cut.data * MAX_SKB_SEGMENTS >= MAX_COALESCED + L2_HEADER)
+    }
+
+    fn cut(
+        mtu: u32,
+        page: u32,
+        headroom: u32,
+        tailroom: u32,
+        scatter: bool,
+        halves: bool,
+    ) -> Option<Self> {
         let packet = mtu + L2_HEADER;
         let data = |size: u32| {
             size.checked_sub(headroom + tailroom)
                 .filter(|data| *data > 0)
         };
-        let half = data(page / 2).filter(|data| *data >= packet);
+        let half = data(page / 2).filter(|data| halves && *data >= packet);
         let (size, data) = match half {
             Some(data) => (page / 2, data),
             None => (page, data(page)?),
@@ -78,6 +100,11 @@ impl RxGeometry {
             headroom,
             data,
         })
+    }
+
+    /// Returns whether one buffer holds any packet of `mtu`.
+    pub fn holds(&self, mtu: u32) -> bool {
+        self.data >= mtu + L2_HEADER
     }
 }
 

@@ -45,7 +45,20 @@ pub struct PacketInfo {
     /// VLAN tag that was stripped.
     pub vlan: Option<u16>,
     /// TCP segments that were joined.
-    pub segments: Option<u16>,
+    pub joined: Option<Joined>,
+    /// When it came, in nanoseconds of the device clock.
+    pub timestamp: Option<u64>,
+}
+
+/// What the device says of TCP segments that it joined into one packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// How many they were.
+    pub segments: u16,
+    /// Payload bytes of each but the last.
+    pub mss: u16,
+    /// Offset of the TCP header.
+    pub l4_offset: u16,
 }
 
 impl PacketInfo {
@@ -58,9 +71,14 @@ impl PacketInfo {
                 .contains(RxFlags::HASH)
                 .then(|| (completion.hash.get(), flags.contains(RxFlags::HASH_L4))),
             vlan: flags.contains(RxFlags::VLAN).then(|| completion.vlan.get()),
-            segments: flags
-                .contains(RxFlags::COALESCED)
-                .then(|| completion.segments.get()),
+            joined: flags.contains(RxFlags::COALESCED).then(|| Joined {
+                segments: completion.segments.get(),
+                mss: completion.mss.get(),
+                l4_offset: completion.l4_offset.get(),
+            }),
+            timestamp: flags
+                .contains(RxFlags::TIMESTAMP)
+                .then(|| completion.timestamp.get()),
         }
     }
 }

@@ -16,6 +16,7 @@ use core::ops::Deref;
 use ferrite_abi::desc::{
     TxCompletion,
     TxDesc,
+    TxDone,
     TxFlags,
     TxStatus, //
 };
@@ -47,6 +48,8 @@ pub struct Offload {
     pub segmentation: Option<Segmentation>,
     /// Insert a VLAN tag.
     pub vlan: Option<u16>,
+    /// Tell when it was sent.
+    pub timestamp: bool,
 }
 
 /// Where a checksum starts and where it goes.
@@ -85,6 +88,9 @@ impl Offload {
         if let Some(vlan) = self.vlan {
             flags = flags.with(TxFlags::VLAN);
             desc.vlan = U16::new(vlan);
+        }
+        if self.timestamp {
+            flags = flags.with(TxFlags::TIMESTAMP);
         }
         desc.flags = U16::new(flags.0);
         desc
@@ -184,7 +190,8 @@ where
         }
     }
 
-    /// Hands every packet whose transmission ended to `done`.
+    /// Hands every packet whose transmission ended to `done`, with the time of sending if the device
+    /// told that.
     ///
     /// # Errors
     ///
@@ -193,7 +200,7 @@ where
     pub fn reap<F: InFlight>(
         &mut self,
         in_flight: &mut F,
-        mut done: impl FnMut(F::Packet, TxStatus),
+        mut done: impl FnMut(F::Packet, TxStatus, Option<u64>),
     ) -> Result<(), TxFault> {
         let tail = self.reaper.memory().progress().tail();
         let ready = self
@@ -211,10 +218,13 @@ where
         &mut self,
         completion: &TxCompletion,
         in_flight: &mut F,
-        done: &mut impl FnMut(F::Packet, TxStatus),
+        done: &mut impl FnMut(F::Packet, TxStatus, Option<u64>),
     ) -> Result<(), TxFault> {
         let index = Index(completion.index.get());
         let status = TxStatus(completion.status.get());
+        let timestamp = TxDone(completion.flags.get())
+            .contains(TxDone::TIMESTAMP)
+            .then(|| completion.timestamp.get());
         // Completions that are read late may stand for descriptors posted after `reap` began.
         let tail = self.reaper.memory().progress().tail();
         let count = index.since(self.head);
@@ -229,7 +239,8 @@ where
             match in_flight.front_end() {
                 Some(end) if end.since(self.head) <= index.since(self.head) => {
                     if let Some(packet) = in_flight.pop() {
-                        done(packet, status);
+                        // It is that of the last packet which the completion stands for.
+                        done(packet, status, timestamp.filter(|_| end == index));
                     }
                     self.head = end;
                 }

@@ -122,3 +122,18 @@ command!(CreateEventQueue = CREATE_EVENT_QUEUE);
 #[repr(C)]
 pub struct DestroyEventQueue {}
 command!(DestroyEventQueue = DESTROY_EVENT_QUEUE);
+
+/// Tells the time of the device clock, by which packets are stamped.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryClock {}
+command!(QueryClock = QUERY_CLOCK, done QueryClockDone, none [u8; 0], any);
+
+/// Answer to [`QueryClock`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryClockDone {
+    /// Nanoseconds since some moment before the device was powered on. It never goes back.
+    pub time: U64,
+}
+layout!(QueryClockDone: 8 { time @ 0 });

@@ -15,6 +15,16 @@ codes! {
     }
 }
 
+codes! {
+    /// What an RX queue does to packets beyond putting them in buffers. TX queues have none of these.
+    pub struct QueueFlags(u8) {
+        /// Joins TCP segments; needs the feature `COALESCE`.
+        COALESCE = 1 << 0;
+        /// Tells of every packet when it came; needs the feature `TIMESTAMP`.
+        TIMESTAMP = 1 << 1;
+    }
+}
+
 /// Creates a TX or RX queue. All indices start at zero; the memory must be zeroed.
 ///
 /// `IN_USE` if the index is taken, `INVALID_FIELD` if an address is misaligned or null or a number
@@ -38,12 +48,19 @@ pub struct CreateQueue {
     pub moderation_usecs: U16,
     /// Logarithm of the number of entries of each ring.
     pub depth_log2: u8,
+    /// [`QueueFlags`].
+    pub flags: u8,
+    /// Completions after which the interrupt does not wait any longer, 0 for any number.
+    pub moderation_packets: U16,
+    /// Time in microseconds that a segment waits for others to be joined with, at most.
+    pub coalesce_usecs: U16,
     /// Reserved.
-    pub rsvd: [u8; 7],
+    pub rsvd: [u8; 2],
 }
 layout!(CreateQueue: 40 {
     ring_addr @ 0, cq_addr @ 8, state_addr @ 16, kind @ 24, index @ 26, vector @ 28,
-    moderation_usecs @ 30, depth_log2 @ 32,
+    moderation_usecs @ 30, depth_log2 @ 32, flags @ 33, moderation_packets @ 34, coalesce_usecs @ 36,
+    rsvd @ 38,
 });
 command!(CreateQueue = CREATE_QUEUE);
 
@@ -59,6 +76,31 @@ pub struct DestroyQueue {
 }
 layout!(DestroyQueue: 4 { kind @ 0, index @ 2 });
 command!(DestroyQueue = DESTROY_QUEUE);
+
+/// Changes what may change of a queue while it works. An interrupt that waits is looked at anew.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ModifyQueue {
+    /// [`QueueKind`].
+    pub kind: U16,
+    /// Index of the queue.
+    pub index: U16,
+    /// As for [`CreateQueue`].
+    pub moderation_usecs: U16,
+    /// As for [`CreateQueue`].
+    pub moderation_packets: U16,
+    /// As for [`CreateQueue`].
+    pub coalesce_usecs: U16,
+    /// [`QueueFlags`].
+    pub flags: u8,
+    /// Reserved.
+    pub rsvd: [u8; 5],
+}
+layout!(ModifyQueue: 16 {
+    kind @ 0, index @ 2, moderation_usecs @ 4, moderation_packets @ 6, coalesce_usecs @ 8, flags @ 10,
+    rsvd @ 11,
+});
+command!(ModifyQueue = MODIFY_QUEUE);
 
 /// Tells where a queue stands.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -68,10 +68,16 @@ structs! {
     }
     cmd::CreateEventQueue { ring_addr, vector, depth_log2, rsvd }
     cmd::DestroyEventQueue {}
+    cmd::QueryClock {}
+    cmd::QueryClockDone { time }
     cmd::CreateQueue {
-        ring_addr, cq_addr, state_addr, kind, index, vector, moderation_usecs, depth_log2, rsvd
+        ring_addr, cq_addr, state_addr, kind, index, vector, moderation_usecs, depth_log2, flags,
+        moderation_packets, coalesce_usecs, rsvd
     }
     cmd::DestroyQueue { kind, index }
+    cmd::ModifyQueue {
+        kind, index, moderation_usecs, moderation_packets, coalesce_usecs, flags, rsvd
+    }
     cmd::QueryQueue { kind, index }
     cmd::QueryQueueDone { head, cq_tail, syndrome, rsvd }
     cmd::QueryLink {}
@@ -134,9 +140,11 @@ structs! {
     desc::TxDesc {
         addr, len, flags, vlan, csum_start, csum_offset, mss, header_len, rsvd
     }
-    desc::TxCompletion { index, status, rsvd, timestamp }
+    desc::TxCompletion { index, status, flags, timestamp }
     desc::RxDesc { addr, len, cookie }
-    desc::RxCompletion { cookie, len, hash, flags, vlan, rsvd, segments, rsvd2, timestamp }
+    desc::RxCompletion {
+        cookie, len, hash, flags, vlan, mss, segments, l4_offset, rsvd, timestamp
+    }
 }
 
 macro_rules! codes {
@@ -162,7 +170,7 @@ codes! { event_kinds: event::EventKind }
 // Sets of flags, documented by bit number.
 codes! { flag_sets:
     cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::RssFields, cmd::RssHash, cmd::RxMode,
-    desc::RxFlags, desc::TxFlags, regs::Features,
+    cmd::QueueFlags, desc::RxFlags, desc::TxDone, desc::TxFlags, regs::Features,
 }
 
 macro_rules! constants {
@@ -208,6 +216,7 @@ constants! {
     desc::RING_ALIGN = desc::RING_ALIGN;
     desc::MAX_TX_SEGMENTS = desc::MAX_TX_SEGMENTS;
     desc::MAX_TX_PACKET = desc::MAX_TX_PACKET;
+    desc::MAX_COALESCED = desc::MAX_COALESCED;
     event::EVENT_PAYLOAD = event::EVENT_PAYLOAD;
     ids::PCI_VENDOR = ids::PCI_VENDOR;
     ids::PCI_DEVICE_PF = ids::PCI_DEVICE_PF;

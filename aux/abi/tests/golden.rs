@@ -257,7 +257,10 @@ fn create_queue() {
             vector: U16::new(0x0708),
             moderation_usecs: U16::new(0x0032),
             depth_log2: 10,
-            rsvd: [0; 7],
+            flags: 0x03,
+            moderation_packets: U16::new(0x0140),
+            coalesce_usecs: U16::new(0x00c8),
+            rsvd: [0; 2],
         },
         "40 00 00 00 0a 00 00 00
          80 00 00 00 0b 00 00 00
@@ -267,7 +270,10 @@ fn create_queue() {
          08 07
          32 00
          0a
-         00*7",
+         03
+         40 01
+         c8 00
+         00*2",
     );
 }
 
@@ -880,13 +886,45 @@ fn tx_completion() {
         TxCompletion {
             index: U32::new(0xffff_ffff),
             status: U16::new(2),
-            rsvd: [0; 2],
+            flags: U16::new(1),
             timestamp: U64::new(0x0000_0001_0000_0002),
         },
         "ff ff ff ff
          02 00
-         00 00
+         01 00
          02 00 00 00 01 00 00 00",
+    );
+}
+
+#[test]
+fn modify_queue() {
+    golden(
+        ModifyQueue {
+            kind: U16::new(1),
+            index: U16::new(0x0203),
+            moderation_usecs: U16::new(0x0405),
+            moderation_packets: U16::new(0x0607),
+            coalesce_usecs: U16::new(0x0809),
+            flags: 0x02,
+            rsvd: [0; 5],
+        },
+        "01 00
+         03 02
+         05 04
+         07 06
+         09 08
+         02
+         00*5",
+    );
+}
+
+#[test]
+fn query_clock() {
+    golden(
+        QueryClockDone {
+            time: U64::new(0x0102_0304_0506_0708),
+        },
+        "08 07 06 05 04 03 02 01",
     );
 }
 
@@ -913,9 +951,10 @@ fn rx_completion() {
             hash: U32::new(0x51cc_c178),
             flags: U16::new(0x000f),
             vlan: U16::new(0x0064),
-            rsvd: [0; 2],
+            mss: U16::new(1448),
             segments: U16::new(12),
-            rsvd2: [0; 4],
+            l4_offset: U16::new(54),
+            rsvd: [0; 2],
             timestamp: U64::new(0x0000_0000_3b9a_ca00),
         },
         "78 56 34 12
@@ -923,9 +962,10 @@ fn rx_completion() {
          78 c1 cc 51
          0f 00
          64 00
-         00 00
+         a8 05
          0c 00
-         00*4
+         36 00
+         00*2
          00 ca 9a 3b 00 00 00 00",
     );
 }

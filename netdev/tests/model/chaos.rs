@@ -226,7 +226,7 @@ proptest! {
                 };
             }
             memory.cq_tail.set(cq.wrapping_add(advance));
-            let result = reaper.reap(&mut under_way, |packet, _| done.push(packet));
+            let result = reaper.reap(&mut under_way, |packet, _, _| done.push(packet));
             head = memory.progress().head().0;
             cq = memory.progress().cq_head().0;
             if result.is_err() {

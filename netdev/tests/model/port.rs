@@ -120,7 +120,10 @@ impl<D: Wire, C: Wire> Memory<D, C> {
             vector: U16::new(1),
             moderation_usecs: U16::new(0),
             depth_log2: depth.log2(),
-            rsvd: [0; 7],
+            flags: 0,
+            moderation_packets: U16::new(0),
+            coalesce_usecs: U16::new(0),
+            rsvd: [0; 2],
         }
     }
 
@@ -402,7 +405,7 @@ impl Port {
             sent,
             ..
         } = self;
-        reaper.reap(under_way, |number, status| sent.push((number, status)))
+        reaper.reap(under_way, |number, status, _| sent.push((number, status)))
     }
 
     /// Receives up to `budget` buffers and gives them back to the device.

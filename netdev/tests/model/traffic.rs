@@ -145,7 +145,7 @@ fn large_packet_arrives_in_segments() {
             mss: 1448,
             header_len: header as u16,
         }),
-        vlan: None,
+        ..Offload::default()
     };
 
     pf.post(&packet, &[header, 4096], offload);

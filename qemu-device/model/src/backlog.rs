@@ -39,10 +39,24 @@ pub(crate) struct Waiting {
 saved!(Waiting { about, bytes });
 
 impl Waiting {
-    /// Returns the length of the packet on the wire.
-    pub(crate) fn wire_length(&self) -> usize {
-        let tagged = RxFlags(self.about.flags.get()).contains(RxFlags::VLAN);
-        self.bytes.len() + if tagged { VLAN_TAG } else { 0 }
+    /// Returns how many packets it was on the wire, and how many bytes they had.
+    pub(crate) fn on_wire(&self) -> (u64, usize) {
+        let flags = RxFlags(self.about.flags.get());
+        let tag = if flags.contains(RxFlags::VLAN) {
+            VLAN_TAG
+        } else {
+            0
+        };
+        if !flags.contains(RxFlags::COALESCED) {
+            return (1, self.bytes.len() + tag);
+        }
+        // All but the first brought their headers for nothing.
+        let l4 = usize::from(self.about.l4_offset.get());
+        let length = self.bytes.get(l4 + 12).map_or(0, |byte| byte >> 4);
+        let headers = l4 + usize::from(length) * 4 + tag;
+        let count = usize::from(self.about.segments.get()).max(1);
+        let bytes = self.bytes.len() + tag + (count - 1) * headers;
+        (count as u64, bytes)
     }
 }
 
@@ -119,7 +133,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Copies a packet, if there is room.
-    fn keep(&mut self, parts: [&[u8]; 2]) -> Option<Vec<u8>> {
+    pub(crate) fn keep(&mut self, parts: [&[u8]; 2]) -> Option<Vec<u8>> {
         let length = parts[0].len() + parts[1].len();
         if self.kept + length > MAX_KEPT {
             return None;
@@ -130,6 +144,16 @@ impl Pool {
         bytes.extend_from_slice(parts[0]);
         bytes.extend_from_slice(parts[1]);
         Some(bytes)
+    }
+
+    /// Appends to a packet that is kept, if there is room.
+    pub(crate) fn grow(&mut self, bytes: &mut Vec<u8>, more: &[u8]) -> bool {
+        let fits = self.kept + more.len() <= MAX_KEPT;
+        if fits {
+            self.kept += more.len();
+            bytes.extend_from_slice(more);
+        }
+        fits
     }
 
     /// Takes the buffer of a packet back.
@@ -148,6 +172,11 @@ impl Pool {
     /// Counts what waits in a queue that was loaded.
     pub(crate) fn adopt(&mut self, backlog: &Backlog) {
         self.kept += backlog.bytes;
+    }
+
+    /// Counts further bytes that wait in it.
+    pub(crate) fn adopt_bytes(&mut self, bytes: usize) {
+        self.kept += bytes;
     }
 }
 

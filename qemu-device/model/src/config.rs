@@ -123,6 +123,8 @@ impl Config {
             .with(Features::RSS)
             .with(Features::TSO)
             .with(Features::VLAN)
+            .with(Features::COALESCE)
+            .with(Features::TIMESTAMP)
             .with(Features::RSS_CONTEXTS)
             .with(Features::FILTERS);
         if function == PciFn::PF {

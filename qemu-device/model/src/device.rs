@@ -161,6 +161,7 @@ impl Device {
                     self.rates_timer = None;
                     host.schedule();
                 }
+                Timer::Coalesce(slot, index) => self.coalescing_is_due(host, slot, index),
             }
         }
         self.set_timer(host);
@@ -315,7 +316,10 @@ impl Device {
                 self.timers.add(due, timer);
             }
             for queue in function.rx.iter().flatten() {
-                self.pool.adopt(queue.waiting());
+                if let Some(due) = queue.adopt(&mut self.pool) {
+                    self.timers
+                        .add(due, Timer::Coalesce(slot, queue.queue.index));
+                }
             }
             self.pending.add(slot, 0, u64::MAX);
             self.look_at_queues(slot);

@@ -17,6 +17,7 @@ mod backlog;
 mod bus;
 mod checksum;
 mod cmd;
+mod coalesce;
 mod config;
 mod device;
 mod eswitch;

@@ -107,16 +107,18 @@ impl Port {
         );
     }
 
-    /// Counts a frame that was received.
-    pub(crate) fn count_received(&mut self, destination: Mac, length: usize) {
+    /// Counts frames that were received: how many, and their bytes.
+    pub(crate) fn count_received(&mut self, destination: Mac, (count, bytes): (u64, usize)) {
         let stats = &mut self.stats;
-        stats.rx_packets += 1;
-        stats.rx_bytes += length as u64;
-        count_group(
-            destination,
-            &mut stats.rx_multicast,
-            &mut stats.rx_broadcast,
-        );
+        stats.rx_packets += count;
+        stats.rx_bytes += bytes as u64;
+        for _ in 0..count {
+            count_group(
+                destination,
+                &mut stats.rx_multicast,
+                &mut stats.rx_broadcast,
+            );
+        }
     }
 
     /// Checks a port that was loaded; `queues` is the function's number of RX queues.
@@ -164,7 +166,7 @@ mod tests {
         let mut port = Port::new(Mac([2, 0, 0, 0, 0, 1]));
         port.count_sent(Mac::BROADCAST, 60);
         port.count_sent(Mac([1, 0, 0x5e, 0, 0, 1]), 61);
-        port.count_received(Mac([2, 0, 0, 0, 0, 1]), 62);
+        port.count_received(Mac([2, 0, 0, 0, 0, 1]), (1, 62));
         let values: Vec<_> = PortStats::NAMES.iter().zip(port.stats.values()).collect();
         let counted: Vec<_> = values
             .into_iter()

@@ -13,6 +13,8 @@ use core::mem::{
 use ferrite_abi::cmd::{
     CreateQueue,
     FaultKind,
+    ModifyQueue,
+    QueueFlags,
     QueueKind, //
 };
 use ferrite_abi::desc::{
@@ -121,6 +123,12 @@ pub(crate) struct Queue {
     state_addr: u64,
     /// Least time between two interrupts in nanoseconds.
     moderation_ns: u64,
+    /// Completions after which an interrupt does not wait, if not 0.
+    moderation_packets: u16,
+    /// What an RX queue does with packets.
+    pub(crate) flags: QueueFlags,
+    /// Time in nanoseconds for which segments wait to be joined.
+    pub(crate) coalesce_ns: u64,
     /// `cq_tail` when it was last decided whether to interrupt.
     signalled: Index,
     /// When the last interrupt was raised.
@@ -142,6 +150,9 @@ saved!(Queue {
     cq_addr,
     state_addr,
     moderation_ns,
+    moderation_packets,
+    flags,
+    coalesce_ns,
     signalled,
     last_interrupt,
     interrupt_due,
@@ -178,6 +189,9 @@ impl Queue {
             cq_addr: command.cq_addr.get(),
             state_addr: command.state_addr.get(),
             moderation_ns: u64::from(command.moderation_usecs.get()) * 1000,
+            moderation_packets: command.moderation_packets.get(),
+            flags: QueueFlags(command.flags),
+            coalesce_ns: u64::from(command.coalesce_usecs.get()) * 1000,
             signalled: Index(0),
             last_interrupt: None,
             interrupt_due: None,
@@ -187,6 +201,14 @@ impl Queue {
         } else {
             Err(SetupError::Field)
         }
+    }
+
+    /// Changes what `command` asks for; its flags were checked.
+    pub(crate) fn modify(&mut self, command: &ModifyQueue) {
+        self.moderation_ns = u64::from(command.moderation_usecs.get()) * 1000;
+        self.moderation_packets = command.moderation_packets.get();
+        self.coalesce_ns = u64::from(command.coalesce_usecs.get()) * 1000;
+        self.flags = QueueFlags(command.flags);
     }
 
     /// Checks that the state block can be read and written, leaving it as it is.
@@ -225,7 +247,12 @@ impl Queue {
         if !self.has_good_addresses() {
             return Err(LoadError::Invalid("address of a queue"));
         }
-        if self.vector >= vectors || self.moderation_ns > u64::from(u16::MAX) * 1000 {
+        let longest = u64::from(u16::MAX) * 1000;
+        if self.vector >= vectors
+            || self.moderation_ns > longest
+            || self.coalesce_ns > longest
+            || !known_flags(kind).contains(self.flags)
+        {
             return Err(LoadError::Invalid("interrupt of a queue"));
         }
         Ok(())
@@ -324,7 +351,9 @@ impl Queue {
     /// Interrupts if the driver waits for a completion that was published, now or when the
     /// moderation lets it.
     fn signal(&mut self, bus: &mut Bus<'_>) -> Result<(), QueueSyndrome> {
-        if self.interrupt_due.is_some() {
+        let waiting = self.cq_tail.since(self.signalled);
+        let enough = self.moderation_packets != 0 && waiting >= self.moderation_packets.into();
+        if self.interrupt_due.is_some() && !enough {
             return Ok(());
         }
         let arm = Index(self.load(bus, offset_of!(QueueState, arm))?);
@@ -335,15 +364,28 @@ impl Queue {
         let due = self
             .last_interrupt
             .map_or(0, |last| last.saturating_add(self.moderation_ns));
-        if bus.now < due {
+        if bus.now < due && !enough {
             self.interrupt_due = Some(due);
             bus.timers.add(due, self.timer());
         } else {
+            if let Some((due, timer)) = self.pending_timer() {
+                bus.timers.remove(due, timer);
+                self.interrupt_due = None;
+            }
             self.signalled = self.cq_tail;
             self.last_interrupt = Some(bus.now);
             bus.raise(self.vector);
         }
         Ok(())
+    }
+
+    /// Decides anew on an interrupt that has to wait, as the moderation changed.
+    pub(crate) fn reconsider(&mut self, bus: &mut Bus<'_>) -> Result<(), QueueSyndrome> {
+        let Some((due, timer)) = self.pending_timer() else {
+            return Ok(());
+        };
+        bus.timers.remove(due, timer);
+        self.interrupt_is_due(bus)
     }
 
     /// Raises an interrupt that had to wait, unless the driver no longer waits for it.
@@ -370,6 +412,14 @@ impl Queue {
     /// Reads a word of the state block.
     fn load(&self, bus: &mut Bus<'_>, offset: usize) -> Result<u32, QueueSyndrome> {
         bus.load(self.state_addr + offset as u64).map_err(fault)
+    }
+}
+
+/// Returns the flags that a queue may have.
+pub(crate) fn known_flags(kind: Kind) -> QueueFlags {
+    match kind {
+        Kind::Tx => QueueFlags(0),
+        Kind::Rx => QueueFlags::COALESCE.with(QueueFlags::TIMESTAMP),
     }
 }
 

@@ -2,7 +2,11 @@
 
 //! RX queues: from packets to buffers.
 
-use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::cmd::{
+    FaultKind,
+    ModifyQueue,
+    QueueFlags, //
+};
 use ferrite_abi::desc::{
     RxCompletion,
     RxDesc,
@@ -11,7 +15,8 @@ use ferrite_abi::desc::{
 use ferrite_abi::event::QueueSyndrome;
 use ferrite_abi::wire::{
     U16,
-    U32, //
+    U32,
+    U64, //
 };
 
 use crate::backlog::{
@@ -20,6 +25,10 @@ use crate::backlog::{
     Waiting, //
 };
 use crate::bus::Bus;
+use crate::coalesce::{
+    Held,
+    Segment, //
+};
 use crate::device::Device;
 use crate::function::Function;
 use crate::host::{
@@ -33,6 +42,7 @@ use crate::packet::{
     Verdict,
     VLAN_TAG, //
 };
+use crate::port::Port;
 use crate::queue::{
     Kind,
     Queue, //
@@ -44,6 +54,7 @@ use crate::save::{
     Writer, //
 };
 use crate::slot::Slot;
+use crate::timers::Timer;
 
 /// Descriptors that are read at a time.
 const FETCH: u32 = 64;
@@ -73,6 +84,11 @@ impl<'a> Arrival<'a> {
         }
     }
 
+    /// Returns it as a segment, if it is one of TCP.
+    fn segment(&self) -> Option<Segment<'a>> {
+        Segment::of(self.frame, self.ip.as_ref()?, self.vlan.is_some())
+    }
+
     /// Returns the bytes that the driver gets: all but the VLAN tag.
     fn parts(&self) -> [&'a [u8]; 2] {
         match self.vlan {
@@ -95,6 +111,8 @@ pub(crate) struct RxQueue {
     done: Vec<RxCompletion>,
     /// Packets that wait for buffers.
     waiting: Backlog,
+    /// Segments that wait for others.
+    held: Held,
 }
 
 impl Saved for RxQueue {
@@ -103,6 +121,7 @@ impl Saved for RxQueue {
         self.starved.save(writer);
         self.done.save(writer);
         self.waiting.save(writer);
+        self.held.save(writer);
     }
 
     fn load(reader: &mut Reader<'_>) -> Result<Self, LoadError> {
@@ -110,6 +129,7 @@ impl Saved for RxQueue {
         rx.starved = Saved::load(reader)?;
         rx.done = Saved::load(reader)?;
         rx.waiting = Saved::load(reader)?;
+        rx.held = Saved::load(reader)?;
         if rx.done.len() > BATCH + rx.queue.depth.entries() as usize {
             return Err(LoadError::Invalid("number of completions"));
         }
@@ -139,24 +159,27 @@ impl RxQueue {
             next: 0,
             done: Vec::new(),
             waiting: Backlog::default(),
+            held: Held::default(),
         }
     }
 
-    /// Returns the packets that wait.
-    pub(crate) fn waiting(&self) -> &Backlog {
-        &self.waiting
+    /// Counts what waits in a queue that was loaded, and returns when segments are due.
+    pub(crate) fn adopt(&self, pool: &mut Pool) -> Option<u64> {
+        pool.adopt(&self.waiting);
+        pool.adopt_bytes(self.held.bytes());
+        self.held.timer()
     }
 
     /// Drops the packets that wait. Returns how many there were.
     pub(crate) fn drop_waiting(&mut self, pool: &mut Pool) -> u64 {
-        self.waiting.clear(pool)
+        self.waiting.clear(pool) + self.held.clear(pool)
     }
 
     /// Drops the packets that wait, and completions that were not written. Returns how many
     /// packets waited.
     pub(crate) fn discard(&mut self, pool: &mut Pool) -> u64 {
         self.done.clear();
-        self.waiting.clear(pool)
+        self.drop_waiting(pool)
     }
 
     /// Puts a packet into buffers, or keeps it.
@@ -315,6 +338,55 @@ impl RxQueue {
         self.publish(bus)
     }
 
+    /// Returns whether segments are joined.
+    fn joins(&self) -> bool {
+        self.queue.flags.contains(QueueFlags::COALESCE) || !self.held.is_empty()
+    }
+
+    /// Puts a packet into buffers or keeps it, and counts it; it was `wire` packets and bytes.
+    fn place(
+        &mut self,
+        bus: &mut Bus<'_>,
+        pool: &mut Pool,
+        port: &mut Port,
+        parts: [&[u8]; 2],
+        (about, wire): (RxCompletion, (u64, usize)),
+    ) -> Result<(), QueueSyndrome> {
+        let outcome = self.receive(bus, pool, parts, about)?;
+        match outcome {
+            Outcome::Filled => port.count_received(destination(parts[0]), wire),
+            Outcome::Waits => {}
+            Outcome::NoBuffer => port.stats.rx_no_buffer += wire.0,
+            Outcome::DmaFault => port.stats.rx_dma_fault += wire.0,
+        }
+        if self.done.len() >= BATCH {
+            self.publish(bus)?;
+        }
+        Ok(())
+    }
+
+    /// Puts joined segments that are ready into buffers, and sees to those that still wait.
+    fn hand_over(
+        &mut self,
+        bus: &mut Bus<'_>,
+        pool: &mut Pool,
+        port: &mut Port,
+        slot: Slot,
+    ) -> Result<(), QueueSyndrome> {
+        let mut result = Ok(());
+        while let Some(packet) = self.held.pop() {
+            if result.is_ok() {
+                let wire = packet.on_wire();
+                result = self.place(bus, pool, port, [&packet.bytes, &[]], (packet.about, wire));
+            }
+            pool.give_back(packet.bytes);
+        }
+        if let Some(due) = self.held.new_timer() {
+            bus.timers.add(due, Timer::Coalesce(slot, self.queue.index));
+        }
+        result
+    }
+
     /// Writes the completions that are due.
     fn publish(&mut self, bus: &mut Bus<'_>) -> Result<(), QueueSyndrome> {
         let entries = self.queue.depth.entries() as usize;
@@ -387,18 +459,25 @@ impl Device {
         if vlan.is_some() {
             flags = flags.with(RxFlags::VLAN);
         }
+        let Some(queue) = rx
+            .get_mut(usize::from(scaled.queue))
+            .and_then(Option::as_deref_mut)
+            .filter(|queue| queue.queue.runs())
+        else {
+            port.stats.rx_no_buffer += 1;
+            return true;
+        };
+        let mut timestamp = 0;
+        if queue.queue.flags.contains(QueueFlags::TIMESTAMP) {
+            flags = flags.with(RxFlags::TIMESTAMP);
+            timestamp = now;
+        }
         let about = RxCompletion {
+            timestamp: U64::new(timestamp),
             hash: U32::new(scaled.hash.unwrap_or_default()),
             flags: U16::new(flags.0),
             vlan: U16::new(vlan.unwrap_or_default()),
             ..RxCompletion::default()
-        };
-        let queue = rx
-            .get_mut(usize::from(scaled.queue))
-            .and_then(Option::as_deref_mut);
-        let Some(queue) = queue.filter(|queue| queue.queue.runs()) else {
-            port.stats.rx_no_buffer += 1;
-            return true;
         };
         let mut bus = Bus {
             host,
@@ -407,25 +486,101 @@ impl Device {
             function: pci,
             now,
         };
-        let result = queue.receive(&mut bus, &mut self.pool, arrival.parts(), about);
         self.pending.add(slot, 0, 1 << queue.queue.index);
-        let result = result.and_then(|outcome| {
-            if queue.done.len() >= BATCH {
-                queue.publish(&mut bus)?;
-            }
-            Ok(outcome)
-        });
-        match result {
-            Ok(Outcome::Filled) => port.count_received(destination(arrival.frame), length),
-            Ok(Outcome::Waits) => {}
-            Ok(Outcome::NoBuffer) => port.stats.rx_no_buffer += 1,
-            Ok(Outcome::DmaFault) => port.stats.rx_dma_fault += 1,
-            Err(syndrome) => {
-                port.stats.rx_no_buffer += 1;
-                self.stop_queue(host, slot, Kind::Rx, scaled.queue, syndrome);
+        let pool = &mut self.pool;
+        let mut result = Ok(());
+        let mut pass = true;
+        if queue.joins() {
+            if let Some(segment) = arrival.segment() {
+                let time = (now, queue.queue.coalesce_ns);
+                pass = (queue.held).offer(pool, &segment, arrival.verdict, &about, time);
+                result = queue.hand_over(&mut bus, pool, port, slot);
             }
         }
+        if pass && result.is_ok() {
+            let wire = (1, length);
+            result = queue.place(&mut bus, pool, port, arrival.parts(), (about, wire));
+        }
+        if let Err(syndrome) = result {
+            port.stats.rx_no_buffer += 1;
+            self.stop_queue(host, slot, Kind::Rx, scaled.queue, syndrome);
+        }
         true
+    }
+
+    /// Hands over the segments of an RX queue whose time to wait for others is over.
+    pub(crate) fn coalescing_is_due(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
+        let (now, usable) = (self.now, self.can_move_packets(slot));
+        let Some(Function { port, rx, .. }) = self.state.functions[slot.index()].as_deref_mut()
+        else {
+            return;
+        };
+        let queue = rx
+            .get_mut(usize::from(index))
+            .and_then(Option::as_deref_mut);
+        let Some(queue) = queue.filter(|queue| queue.queue.runs()) else {
+            return;
+        };
+        queue.held.release_due(now);
+        if !usable {
+            port.stats.rx_closed += queue.held.clear(&mut self.pool);
+            return;
+        }
+        let mut bus = Bus {
+            host,
+            faults: &mut self.state.faults,
+            timers: &mut self.timers,
+            function: slot.pci(),
+            now,
+        };
+        let result = queue
+            .hand_over(&mut bus, &mut self.pool, port, slot)
+            .and_then(|()| queue.publish(&mut bus));
+        if let Err(syndrome) = result {
+            self.stop_queue(host, slot, Kind::Rx, index, syndrome);
+        }
+    }
+
+    /// Changes a queue that is there. What it would not keep any more is handed over.
+    pub(crate) fn modify_queue(
+        &mut self,
+        host: &mut dyn Host,
+        slot: Slot,
+        kind: Kind,
+        command: &ModifyQueue,
+    ) {
+        let index = command.index.get();
+        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+            return;
+        };
+        let mut bus = Bus {
+            host,
+            faults: &mut self.state.faults,
+            timers: &mut self.timers,
+            function: slot.pci(),
+            now: self.now,
+        };
+        let mut result = Ok(());
+        if kind == Kind::Rx {
+            let Function { port, rx, .. } = function;
+            if let Some(Some(queue)) = rx.get_mut(usize::from(index)) {
+                if queue.queue.runs() {
+                    queue.held.release_all();
+                    result = queue
+                        .hand_over(&mut bus, &mut self.pool, port, slot)
+                        .and_then(|()| queue.publish(&mut bus));
+                }
+            }
+        }
+        if let Some(queue) = function.queue_mut(kind, index) {
+            queue.modify(command);
+            if queue.runs() && result.is_ok() {
+                result = queue.reconsider(&mut bus);
+            }
+        }
+        if let Err(syndrome) = result {
+            self.stop_queue(host, slot, kind, index, syndrome);
+        }
     }
 
     /// Looks at an RX queue whose doorbell was rung: moves packets that wait into new buffers.
@@ -452,7 +607,7 @@ impl Device {
             now,
         };
         let result = queue.drain(&mut bus, &mut self.pool, |packet, result| match result {
-            Ok(()) => port.count_received(destination(&packet.bytes), packet.wire_length()),
+            Ok(()) => port.count_received(destination(&packet.bytes), packet.on_wire()),
             Err(DmaFault) => port.stats.rx_dma_fault += 1,
         });
         let stopped = bus

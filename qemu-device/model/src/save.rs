@@ -184,6 +184,7 @@ saved_newtypes!(
     ferrite_abi::cmd::FaultKind,
     ferrite_abi::cmd::FilterAction,
     ferrite_abi::cmd::FunctionCaps,
+    ferrite_abi::cmd::QueueFlags,
     ferrite_abi::cmd::RssTransform,
     ferrite_abi::cmd::RxMode,
     ferrite_abi::event::FunctionState,

@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Rates,
     /// A moderated interrupt of a queue.
     Interrupt(Slot, Kind, u16),
+    /// Segments that wait for others in an RX queue.
+    Coalesce(Slot, u16),
 }
 
 impl Timer {
@@ -25,7 +27,7 @@ impl Timer {
         match *self {
             Self::Admin(function) => Slot::of_pci(function),
             Self::Rates => None,
-            Self::Interrupt(slot, ..) => Some(slot),
+            Self::Interrupt(slot, ..) | Self::Coalesce(slot, _) => Some(slot),
         }
     }
 }

@@ -6,6 +6,7 @@ use ferrite_abi::cmd::FaultKind;
 use ferrite_abi::desc::{
     TxCompletion,
     TxDesc,
+    TxDone,
     TxFlags,
     TxStatus,
     MAX_TX_PACKET,
@@ -15,7 +16,8 @@ use ferrite_abi::event::QueueSyndrome;
 use ferrite_abi::ids::MAX_MTU;
 use ferrite_abi::wire::{
     U16,
-    U32, //
+    U32,
+    U64, //
 };
 
 use crate::bus::Bus;
@@ -62,7 +64,8 @@ const _: () = assert!(FETCH > MAX_TX_SEGMENTS as usize);
 const KNOWN_FLAGS: TxFlags = TxFlags::END
     .with(TxFlags::CSUM)
     .with(TxFlags::TSO)
-    .with(TxFlags::VLAN);
+    .with(TxFlags::VLAN)
+    .with(TxFlags::TIMESTAMP);
 
 /// A TX queue.
 #[derive(Debug)]
@@ -261,13 +264,24 @@ impl Device {
             }
             tx.skipped = 0;
             self.count_refused(tx.queue.slot, status);
-            let completion = TxCompletion {
+            let mut completion = TxCompletion {
                 index: U32::new(tx.queue.head.0),
                 status: U16::new(status.0),
                 ..TxCompletion::default()
             };
+            let wants_time = packet
+                .first()
+                .is_some_and(|desc| TxFlags(desc.flags.get()).contains(TxFlags::TIMESTAMP));
+            if wants_time && status == TxStatus::OK {
+                completion.flags = U16::new(TxDone::TIMESTAMP.0);
+                completion.timestamp = U64::new(host.now_ns());
+            }
             match scratch.done.last_mut() {
-                Some(last) if status == TxStatus::OK && last.status.get() == status.0 => {
+                Some(last)
+                    if status == TxStatus::OK
+                        && last.status.get() == status.0
+                        && last.flags.get() == 0 =>
+                {
                     *last = completion;
                 }
                 _ => scratch.done.push(completion),

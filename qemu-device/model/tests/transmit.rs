@@ -155,7 +155,6 @@ fn bad_packets_are_refused_counted_and_told_apart() {
             rsvd: [0, 0, 0, 0, 0, 0, 0, 1],
             ..good
         },
-        with_flags(good, TxFlags::TIMESTAMP),
         with_flags(good, TxFlags(0x8000)),
         with_flags(good, TxFlags::TSO),
         csum(59, 0),

@@ -10,6 +10,8 @@ use ferrite_abi::cmd::{
     EchoDone,
     Identify,
     Identity,
+    QueryClock,
+    QueryClockDone,
     QueryFunction,
     QueryFunctionDone,
     MAX_RSS_TABLE, //
@@ -19,7 +21,8 @@ use ferrite_abi::regs::FirmwareVersion;
 use ferrite_abi::ring::Depth;
 use ferrite_abi::wire::{
     U16,
-    U32, //
+    U32,
+    U64, //
 };
 
 use super::{
@@ -39,6 +42,14 @@ use crate::slot::Slot;
 impl Handler for Echo {
     fn handle(&self, _: &mut Call<'_>, _: &mut [u8; 0]) -> Result<EchoDone, Status> {
         Ok(EchoDone { value: self.value })
+    }
+}
+
+impl Handler for QueryClock {
+    fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<QueryClockDone, Status> {
+        Ok(QueryClockDone {
+            time: U64::new(call.host.now_ns()),
+        })
     }
 }
 

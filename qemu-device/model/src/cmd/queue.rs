@@ -6,8 +6,10 @@ use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
     CreateQueue,
     DestroyQueue,
+    ModifyQueue,
     QueryQueue,
     QueryQueueDone,
+    QueueFlags,
     QueueKind, //
 };
 use ferrite_abi::wire::{
@@ -23,6 +25,7 @@ use super::{
 };
 use crate::host::Trace;
 use crate::queue::{
+    known_flags,
     Kind,
     Queue,
     SetupError, //
@@ -49,6 +52,7 @@ impl Handler for CreateQueue {
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
         call.check_vector(self.vector.get())?;
         let kind = kind(self.kind)?;
+        check_flags(kind, self.flags)?;
         let index = self.index.get();
         let target = call.target;
         let function = call.function()?;
@@ -91,6 +95,21 @@ impl Handler for DestroyQueue {
     }
 }
 
+impl Handler for ModifyQueue {
+    fn is_clean(&self) -> bool {
+        zero(&self.rsvd)
+    }
+
+    fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
+        let kind = kind(self.kind)?;
+        check_flags(kind, self.flags)?;
+        let index = self.index.get();
+        find(call, kind, index)?;
+        call.device.modify_queue(call.host, call.target, kind, self);
+        Ok(())
+    }
+}
+
 impl Handler for QueryQueue {
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<QueryQueueDone, Status> {
         let kind = kind(self.kind)?;
@@ -101,6 +120,15 @@ impl Handler for QueryQueue {
             syndrome: U16::new(queue.syndrome.0),
             rsvd: [0; 2],
         })
+    }
+}
+
+/// Checks the flags of a queue.
+fn check_flags(kind: Kind, flags: u8) -> Result<(), Status> {
+    if known_flags(kind).contains(QueueFlags(flags)) {
+        Ok(())
+    } else {
+        Err(Status::INVALID_FIELD)
     }
 }
 

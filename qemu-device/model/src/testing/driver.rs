@@ -483,7 +483,10 @@ impl Rings {
             vector: U16::new(1 + index),
             moderation_usecs: U16::new(0),
             depth_log2: self.depth.log2(),
-            rsvd: [0; 7],
+            flags: 0,
+            moderation_packets: U16::new(0),
+            coalesce_usecs: U16::new(0),
+            rsvd: [0; 2],
         }
     }
 
