@@ -9,10 +9,7 @@
 use crate::{
     bindings,
     devlink::ExtAck,
-    netdev::{
-        self,
-        Device, //
-    },
+    netdev::Device,
     netdev_ops::optional,
     netdev_rtnl::Rtnl, //
 };
@@ -28,9 +25,15 @@ use kernel::{
     prelude::*, //
 };
 
+pub mod ntuple;
+pub mod rss;
+
+pub use ntuple::Ntuple;
+pub use rss::Rss;
+
 /// What a driver does for ethtool.
 #[vtable]
-pub trait Operations: netdev::Operations {
+pub trait Operations: Rss + Ntuple {
     /// Tells of driver and firmware.
     fn drvinfo(device: &Device<Self>, info: &mut DrvInfo<'_>) {
         let _ = (device, info);
@@ -106,32 +109,6 @@ pub trait Operations: netdev::Operations {
         let _ = (device, rtnl, coalesce, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
-
-    /// Returns the number of entries of the indirection table and of bytes of the key of receive
-    /// side scaling.
-    fn rss_size(device: &Device<Self>) -> (u32, u32) {
-        let _ = device;
-        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Fills in the indirection table and the key, either of which may be empty.
-    fn rss(device: &Device<Self>, table: &mut [u32], key: &mut [u8]) {
-        let _ = (device, table, key);
-        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
-    }
-
-    /// Sets the indirection table and the key, or those of them that are there. A table names
-    /// queues that are in use.
-    fn set_rss(
-        device: &Device<Self>,
-        rtnl: &Rtnl,
-        table: Option<&[u32]>,
-        key: Option<&[u8]>,
-        extack: &mut ExtAck<'_>,
-    ) -> Result {
-        let _ = (device, rtnl, table, key, extack);
-        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
-    }
 }
 
 /// How the interrupts of a queue are moderated.
@@ -175,9 +152,6 @@ pub trait Statistics {
 /// What is returned for what the driver does not know.
 // CAST: errno values are small.
 const NOT_SUPPORTED: c_int = -(kernel::bindings::EOPNOTSUPP as c_int);
-
-/// The hash function for receive side scaling.
-const TOEPLITZ: u8 = 1 << bindings::ETH_RSS_HASH_TOP_BIT;
 
 /// Length of the name of a counter, and of most other texts.
 const TEXT: usize = bindings::ETH_GSTRING_LEN as usize;
@@ -249,6 +223,52 @@ impl DrvInfo<'_> {
     }
 }
 
+/// Returns the bits at the start of the C table. `contexts` says whether there are contexts of receive
+/// side scaling, each of which has a key and fields of its own.
+const fn capabilities(
+    transforms: rss::Transform,
+    contexts: bool,
+    adds_queue: bool,
+) -> bindings::__BindgenBitfieldUnit<[u8; 2]> {
+    let mut bits = 0;
+    if contexts {
+        // `rxfh_per_ctx_fields`, `rxfh_per_ctx_key`.
+        bits |= 1 << 1 | 1 << 2;
+    }
+    if adds_queue {
+        // `cap_rss_rxnfc_adds`.
+        bits |= 1 << 3;
+    }
+    // `supported_input_xfrm` comes first. Bit fields begin at the lowest bit.
+    bindings::__BindgenBitfieldUnit::new([transforms.bits(), bits])
+}
+
+#[kunit_tests(ferrite_ethtool)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_where_c_has_them() {
+        let ops = |transforms, contexts, adds_queue| bindings::ethtool_ops {
+            _bitfield_1: capabilities(transforms, contexts, adds_queue),
+            ..pin_init::zeroed()
+        };
+        let told = |ops: bindings::ethtool_ops| {
+            [
+                ops.supported_input_xfrm(),
+                ops.cap_link_lanes_supported(),
+                ops.rxfh_per_ctx_fields(),
+                ops.rxfh_per_ctx_key(),
+                ops.cap_rss_rxnfc_adds(),
+            ]
+        };
+        let both = rss::Transform::XOR.with(rss::Transform::OR_XOR);
+        assert_eq!(told(ops(both, false, false)), [3, 0, 0, 0, 0]);
+        assert_eq!(told(ops(rss::Transform::NONE, true, false)), [0, 0, 1, 1, 0]);
+        assert_eq!(told(ops(rss::Transform::NONE, false, true)), [0, 0, 0, 0, 1]);
+    }
+}
+
 /// The C table of the operations of a `T`.
 ///
 /// All functions here are called by ethtool's core only, with devices that have this table, so that
@@ -262,6 +282,11 @@ pub(crate) struct Table<T: Operations>(PhantomData<T>);
 )]
 impl<T: Operations> Table<T> {
     const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
+        _bitfield_1: capabilities(
+            T::TRANSFORMS,
+            T::HAS_CREATE_RSS_CONTEXT,
+            <T as Ntuple>::ADDS_QUEUE,
+        ),
         supported_coalesce_params: if T::HAS_SET_COALESCE {
             bindings::ferrite_ethtool_FERRITE_ETHTOOL_COALESCE
         } else {
@@ -285,10 +310,18 @@ impl<T: Operations> Table<T> {
         get_link_ksettings: optional!(HAS_LINK_SPEED, link_ksettings),
         get_coalesce: optional!(HAS_COALESCE, coalesce),
         set_coalesce: optional!(HAS_SET_COALESCE, set_coalesce),
-        get_rxfh_key_size: optional!(HAS_RSS, rss_key_size),
-        get_rxfh_indir_size: optional!(HAS_RSS, rss_table_size),
-        get_rxfh: optional!(HAS_RSS, rss),
-        set_rxfh: optional!(HAS_SET_RSS, set_rss),
+        get_rxfh_key_size: optional!(HAS_RSS, rss::Table<T>, key_size),
+        get_rxfh_indir_size: optional!(HAS_RSS, rss::Table<T>, table_size),
+        get_rxfh: optional!(HAS_RSS, rss::Table<T>, get),
+        set_rxfh: optional!(HAS_SET_RSS, rss::Table<T>, set),
+        get_rxfh_fields: optional!(HAS_RSS_FIELDS, rss::Table<T>, fields),
+        set_rxfh_fields: optional!(HAS_SET_RSS_FIELDS, rss::Table<T>, set_fields),
+        create_rxfh_context: optional!(HAS_CREATE_RSS_CONTEXT, rss::Table<T>, create),
+        modify_rxfh_context: optional!(HAS_CREATE_RSS_CONTEXT, rss::Table<T>, modify),
+        remove_rxfh_context: optional!(HAS_CREATE_RSS_CONTEXT, rss::Table<T>, remove),
+        rxfh_indir_space: T::TABLE_SPACE,
+        get_rxnfc: optional!(HAS_FILTER, ntuple::Table<T>, get),
+        set_rxnfc: optional!(HAS_SET_FILTER, ntuple::Table<T>, set),
         ..pin_init::zeroed()
     };
     pub(crate) const OPS_REF: &'static bindings::ethtool_ops = &Self::OPS;
@@ -489,91 +522,4 @@ impl<T: Operations> Table<T> {
         };
         from_result(|| T::set_coalesce(device, rtnl, wanted, &mut extack).map(|()| 0))
     }
-
-    unsafe extern "C" fn rss_key_size(device: *mut bindings::net_device) -> u32 {
-        // SAFETY: see `Table`.
-        T::rss_size(unsafe { Device::<T>::from_raw(device) }).1
-    }
-
-    unsafe extern "C" fn rss_table_size(device: *mut bindings::net_device) -> u32 {
-        // SAFETY: see `Table`.
-        T::rss_size(unsafe { Device::<T>::from_raw(device) }).0
-    }
-
-    unsafe extern "C" fn rss(
-        device: *mut bindings::net_device,
-        param: *mut bindings::ethtool_rxfh_param,
-    ) -> c_int {
-        // SAFETY: see `Table`.
-        let (device, param) = unsafe { (Device::<T>::from_raw(device), &mut *param) };
-        param.hfunc = TOEPLITZ;
-        let (entries, key) = T::rss_size(device);
-        // SAFETY: the core passes null, or room for as many as the size operations told.
-        let (table, key) = unsafe {
-            (
-                slice_mut(param.indir, entries as usize),
-                slice_mut(param.key, key as usize),
-            )
-        };
-        T::rss(device, table, key);
-        0
-    }
-
-    unsafe extern "C" fn set_rss(
-        device: *mut bindings::net_device,
-        param: *mut bindings::ethtool_rxfh_param,
-        extack: *mut bindings::netlink_ext_ack,
-    ) -> c_int {
-        // SAFETY: see `Table`.
-        let (device, rtnl, param, mut extack) = unsafe {
-            (
-                Device::<T>::from_raw(device),
-                Rtnl::assume(),
-                &*param,
-                ExtAck::from_raw(extack),
-            )
-        };
-        if param.hfunc != bindings::ETH_RSS_HASH_NO_CHANGE as u8 && param.hfunc != TOEPLITZ {
-            return NOT_SUPPORTED;
-        }
-        let (entries, key) = T::rss_size(device);
-        // SAFETY: the core passes null, or as many as the size operations told.
-        let (table, key): (&[u32], &[u8]) = unsafe {
-            (
-                slice_mut(param.indir, entries as usize),
-                slice_mut(param.key, key as usize),
-            )
-        };
-        from_result(|| {
-            T::set_rss(
-                device,
-                rtnl,
-                (!table.is_empty()).then_some(table),
-                (!key.is_empty()).then_some(key),
-                &mut extack,
-            )
-            .map(|()| 0)
-        })
-    }
-}
-
-/// Returns the slice of `len` at `data`, an empty one if that is null.
-///
-/// # Safety
-///
-/// `data` is null or valid for `len` entries, which are nobody else's for `'a`.
-unsafe fn slice_mut<'a, T>(data: *mut T, len: usize) -> &'a mut [T] {
-    if data.is_null() {
-        return &mut [];
-    }
-    // SAFETY: by the requirements of this function.
-    unsafe { core::slice::from_raw_parts_mut(data, len) }
-}
-
-/// Returns the key for receive side scaling that the system chose.
-pub fn rss_key<const N: usize>() -> [u8; N] {
-    let mut key = [0; N];
-    // SAFETY: the pointer is valid for as many bytes.
-    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), N) };
-    key
 }

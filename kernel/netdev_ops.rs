@@ -39,11 +39,15 @@ use kernel::{
 /// return, as do the other arguments.
 pub(crate) struct Table<T: Operations>(PhantomData<T>);
 
-/// An entry of a table of the operations of a `T`: the function, if `T` implements the operation.
+/// An entry of a table of the operations of a `T`: the function, of this table or another, if `T`
+/// implements the operation.
 macro_rules! optional {
     ($has:ident, $function:ident) => {
+        optional!($has, Self, $function)
+    };
+    ($has:ident, $table:ty, $function:ident) => {
         if T::$has {
-            Some(Self::$function)
+            Some(<$table>::$function)
         } else {
             None
         }

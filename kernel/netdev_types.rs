@@ -36,6 +36,8 @@ features! {
     RXCSUM = NETIF_F_RXCSUM_BIT;
     /// Received packets are hashed.
     RXHASH = NETIF_F_RXHASH_BIT;
+    /// Received packets can be filtered.
+    NTUPLE = NETIF_F_NTUPLE_BIT;
     /// Received TCP segments are joined.
     GRO_HW = NETIF_F_GRO_HW_BIT;
     /// Rules for packets are carried out.

@@ -11,7 +11,7 @@ use crate::{
 use ferrite_abi::cmd::{
     PortStats,
     QueryStats,
-    RSS_KEY, //
+    MAX_RSS_TABLE, //
 };
 use kernel::{
     prelude::*,
@@ -117,7 +117,12 @@ impl Operations for Port {
             extack.set(format_args!("there are {max} queue pairs"));
             return Err(EINVAL);
         }
-        Port::reconfigure(device, rtnl, |config| config.pairs = count)
+        let resized = check_tables(device, rtnl, count, extack)?;
+        Port::reconfigure(device, rtnl, |config| config.pairs = count)?;
+        match resized {
+            Some(entries) => device.resize_rss_contexts(rtnl, entries),
+            None => Ok(()),
+        }
     }
 
     fn link_speed(device: &Device<Self>) -> Option<u32> {
@@ -160,40 +165,47 @@ impl Operations for Port {
             config.tx_moderation = tx;
         })
     }
+}
 
-    fn rss_size(device: &Device<Self>) -> (u32, u32) {
-        let port = device.data().get_ref();
-        // CAST: a few hundred at most.
-        match port.control.lock().rss.table.len() as u32 {
-            0 => (0, 0),
-            entries => (entries, RSS_KEY as u32),
-        }
+/// Finds out whether `count` queue pairs are enough for contexts and filters, and whether tables can have
+/// the size for them. Returns the new size of the tables that the core has, if they get another one.
+fn check_tables(
+    device: &Device<Port>,
+    rtnl: &Rtnl,
+    count: u16,
+    extack: &mut ExtAck<'_>,
+) -> Result<Option<u32>> {
+    let control = device.data().get_ref().control.lock();
+    let steering = &control.steering;
+    let highest = steering.highest_queue(device.is_rss_table_set(rtnl));
+    if highest >= count.into() {
+        extack.set(format_args!("queue {highest} is in a table or filter"));
+        return Err(EINVAL);
     }
-
-    fn rss(device: &Device<Self>, table: &mut [u32], key: &mut [u8]) {
-        let port = device.data().get_ref();
-        let control = port.control.lock();
-        for (to, queue) in table.iter_mut().zip(&control.rss.table) {
-            *to = (*queue).into();
-        }
-        for (to, byte) in key.iter_mut().zip(control.rss.key) {
-            *to = byte;
-        }
+    let (before, entries) = (steering.entries(), steering.entries_for(count));
+    if before == entries {
+        return Ok(None);
     }
-
-    fn set_rss(
-        device: &Device<Self>,
-        _rtnl: &Rtnl,
-        table: Option<&[u32]>,
-        key: Option<&[u8]>,
-        _extack: &mut ExtAck<'_>,
-    ) -> Result {
-        let port = device.data().get_ref();
-        let mut control = port.control.lock();
-        control.rss.set(table, key)?;
-        if control.is_up() {
-            control.rss.apply(&port.function)?;
-        }
-        Ok(())
+    let mut table = [0; MAX_RSS_TABLE];
+    let own = steering.context(0).map_or(&[][..], |main| main.table(before));
+    for (to, queue) in table.iter_mut().zip(own) {
+        *to = (*queue).into();
     }
+    if !device.can_resize_rss_table(rtnl, &table[..own.len()], entries.into()) {
+        extack.set(format_args!(
+            "the indirection table has {before} entries and cannot have {entries}, reset it first"
+        ));
+        return Err(EINVAL);
+    }
+    if !steering.has_contexts() {
+        return Ok(None);
+    }
+    drop(control);
+    if device.can_resize_rss_contexts(rtnl, entries.into()).is_err() {
+        extack.set(format_args!(
+            "the indirection table of a context cannot have {entries} entries"
+        ));
+        return Err(EINVAL);
+    }
+    Ok(Some(entries.into()))
 }

@@ -15,6 +15,8 @@ pub mod flow;
 pub mod geometry;
 #[path = "logic/memory.rs"]
 pub mod memory;
+#[path = "logic/ntuple.rs"]
+pub mod ntuple;
 #[path = "logic/reset.rs"]
 pub mod reset;
 #[path = "logic/ring.rs"]

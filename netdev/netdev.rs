@@ -74,6 +74,7 @@ pub(crate) fn features(function: &Function) -> (Features, Features) {
         (regs::Features::CSUM_TX, Features::HW_CSUM, Features::NONE),
         (regs::Features::CSUM_RX, Features::RXCSUM, Features::NONE),
         (regs::Features::RSS, Features::RXHASH, Features::NONE),
+        (regs::Features::FILTERS, Features::NONE, Features::NTUPLE),
         (regs::Features::TSO, Features::SEGMENTATION, Features::NONE),
         // The device strips tags without being asked.
         (regs::Features::VLAN, Features::VLAN_TX, Features::VLAN_RX),

@@ -22,8 +22,8 @@ use crate::{
         QueuePair,
         Setup, //
     },
-    rss::Rss,
     stats::PairStats,
+    steering::Steering,
     tc::Rules,
     watchdog::Watchdog, //
 };
@@ -101,7 +101,7 @@ pub(crate) struct Port {
 pub(crate) struct Control {
     pairs: KVec<QueuePair>,
     pub(crate) config: Config,
-    pub(crate) rss: Rss,
+    pub(crate) steering: Steering,
     resets: Resets,
 }
 
@@ -185,7 +185,7 @@ impl Port {
             mtu: description.mtu.into(),
             xdp: false,
         };
-        let rss = Rss::new(&function, config.pairs)?;
+        let steering = Steering::new(&function, config.pairs)?;
         let watchdog = Watchdog::new()?;
         let firmware = function
             .fetch(Identify {})
@@ -202,7 +202,7 @@ impl Port {
             control <- new_mutex!(Control {
                 pairs: KVec::new(),
                 config,
-                rss,
+                steering,
                 resets: Resets::default(),
             }, "ferrite_net_control"),
             rules <- Rules::new(),
@@ -235,26 +235,32 @@ impl Port {
         let mut control = port.control.lock();
         let before = control.config;
         let is_up = control.is_up();
+        let is_users = device.is_rss_table_set(rtnl);
         down(device, rtnl, &mut control);
         change(&mut control.config);
         let pairs = control.config.pairs;
         if pairs != before.pairs {
-            control.rss.respread(pairs);
+            control.steering.size_for(pairs, is_users);
         }
         let result = if is_up {
             up(device, rtnl, &mut control)
         } else {
             device.set_real_queues(rtnl, pairs, pairs)
         };
-        result.inspect_err(|_| {
+        if let Err(error) = result {
             control.config = before;
-            control.rss.respread(before.pairs);
+            if pairs != before.pairs {
+                control.steering.size_for(before.pairs, is_users);
+            }
             if is_up {
                 if let Err(error) = up(device, rtnl, &mut control) {
                     dev_err!(device, "the port stays down: {:?}\n", error);
                 }
             }
-        })
+            return Err(error);
+        }
+        control.steering.keep_sizes();
+        Ok(())
     }
 
     /// Changes what can be changed while the port is up: moderation and stamps.
@@ -309,6 +315,9 @@ impl Port {
         let port = device.data().get_ref();
         let mut control = port.control.lock();
         if !control.is_up() {
+            // What users set while the port is down, the device is told at once: it must know the rest.
+            // If it does not hear, it will when the port goes up.
+            let _ = control.steering.apply(&port.function);
             return;
         }
         down(device, rtnl, &mut control);
@@ -409,7 +418,7 @@ fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
         watched.push(pair.watched(), GFP_KERNEL)?;
     }
     port.watchdog.watch(watched);
-    control.rss.apply(function)?;
+    control.steering.apply(function)?;
     function.send(EnablePort {
         enable: 1,
         rsvd: [0; 3],

@@ -1,126 +1,272 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receive side scaling, as the user set it.
+//! Receive side scaling, as users see and set it.
 
-use crate::logic::rss::{
-    entries,
-    spread, //
+use crate::{
+    logic::rss::Context,
+    port::Port, //
 };
-use ferrite_abi::{
-    cmd::{
-        RssHash,
-        RssTable,
-        SetRss,
-        MAX_RSS_TABLE,
-        RSS_KEY, //
-    },
-    regs::Features,
-    wire::U16, //
-};
-use ferrite_aux::{
-    CmdError,
-    Function, //
+use ferrite_abi::cmd::{
+    RssFields,
+    RssFlow,
+    RssTransform,
+    MAX_RSS_TABLE,
+    RSS_KEY, //
 };
 use kernel::prelude::*;
-use kernel_ext::ethtool::rss_key;
+use kernel_ext::{
+    devlink::{
+        not_supported,
+        ExtAck, //
+    },
+    ethtool::rss::{
+        default_key,
+        Change,
+        Context as Told,
+        Fields,
+        FlowType,
+        Rss,
+        Transform, //
+    },
+    netdev::{
+        Device,
+        Rtnl, //
+    },
+};
 
-/// Key and indirection table.
-pub(crate) struct Rss {
-    pub(crate) key: [u8; RSS_KEY],
-    /// Receive queue of each entry; empty if the device has no such thing.
-    pub(crate) table: KVec<u16>,
-    /// Whether the user wrote the table.
-    is_users: bool,
+/// The fields that both sides know.
+const FIELDS: [(Fields, RssFields); 5] = [
+    (Fields::SRC_IP, RssFields::SRC_IP),
+    (Fields::DST_IP, RssFields::DST_IP),
+    (Fields::SRC_PORT, RssFields::SRC_PORT),
+    (Fields::DST_PORT, RssFields::DST_PORT),
+    (Fields::FLOW_LABEL, RssFields::FLOW_LABEL),
+];
+
+/// Returns the kind of packets as the device names it, [`None`] if it does not tell them apart.
+fn flow(flow: FlowType) -> Option<RssFlow> {
+    Some(match flow {
+        FlowType::TCP4 => RssFlow::TCP4,
+        FlowType::UDP4 => RssFlow::UDP4,
+        FlowType::TCP6 => RssFlow::TCP6,
+        FlowType::UDP6 => RssFlow::UDP6,
+        FlowType::IP4 => RssFlow::IP4,
+        FlowType::IP6 => RssFlow::IP6,
+        _ => return None,
+    })
 }
 
-impl Rss {
-    /// Returns the default for `queues` queues.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(function: &Function, queues: u16) -> Result<Self> {
-        let count = function
-            .has(Features::RSS)
-            .then(|| entries(function.description().rss_table))
-            .flatten()
-            .unwrap_or(0);
-        Ok(Self {
-            key: rss_key(),
-            table: KVec::from_elem(0, count.into(), GFP_KERNEL)?,
-            is_users: false,
-        }
-        .spread_over(queues))
-    }
-
-    fn spread_over(mut self, queues: u16) -> Self {
-        self.respread(queues);
-        self
-    }
-
-    /// Spreads packets evenly over `queues` queues, unless the user said otherwise.
-    pub(crate) fn respread(&mut self, queues: u16) {
-        let is_usable = self.table.iter().all(|queue| *queue < queues);
-        if self.is_users && is_usable {
-            return;
-        }
-        self.is_users = false;
-        for (index, queue) in self.table.iter_mut().enumerate() {
-            *queue = spread(index, queues);
-        }
-    }
-
-    /// Takes what the user wrote.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if lengths are not those of this.
-    pub(crate) fn set(&mut self, table: Option<&[u32]>, key: Option<&[u8]>) -> Result {
-        let is_short = table.is_some_and(|table| table.len() != self.table.len());
-        if is_short || key.is_some_and(|key| key.len() != RSS_KEY) {
+/// Changes a copy of a context, which has tables of `entries`.
+fn change(
+    context: &mut Context,
+    change: &Change<'_>,
+    entries: u16,
+    extack: &mut ExtAck<'_>,
+) -> Result {
+    if let Some(table) = change.table {
+        if table.len() != usize::from(entries) || !context.set_table(table) {
             return Err(EINVAL);
         }
-        if let Some(table) = table {
-            for (to, queue) in self.table.iter_mut().zip(table) {
-                // CAST: the core checked that there is such a queue.
-                *to = *queue as u16;
-            }
-            self.is_users = true;
+    }
+    if let Some(key) = change.key {
+        context.key = key.try_into().map_err(|_| EINVAL)?;
+    }
+    if let Some(transform) = change.transform {
+        let wanted = match transform {
+            Transform::NONE => RssTransform::NONE,
+            Transform::XOR => RssTransform::XOR,
+            Transform::OR_XOR => RssTransform::OR_XOR,
+            _ => return Err(not_supported()),
+        };
+        if !context.set_transform(wanted) {
+            extack.set(format_args!(
+                "a symmetric hash needs source and destination to be hashed together"
+            ));
+            return Err(EINVAL);
         }
-        if let Some(key) = key {
-            self.key.copy_from_slice(key);
+    }
+    Ok(())
+}
+
+fn transform(context: &Context) -> Transform {
+    match context.transform {
+        RssTransform::XOR => Transform::XOR,
+        RssTransform::OR_XOR => Transform::OR_XOR,
+        _ => Transform::NONE,
+    }
+}
+
+/// Changes a context that there is.
+fn modify(
+    device: &Device<Port>,
+    number: u32,
+    wanted: &Change<'_>,
+    extack: &mut ExtAck<'_>,
+) -> Result {
+    let port = device.data().get_ref();
+    let mut control = port.control.lock();
+    let queues = control.config.pairs;
+    let steering = &mut control.steering;
+    if wanted.transform.is_some_and(|wanted| wanted != Transform::NONE) && !steering.limits.choice {
+        extack.set(format_args!("the device has no symmetric hash"));
+        return Err(not_supported());
+    }
+    let mut context = steering.context(number).ok_or(ENOENT)?.clone();
+    change(&mut context, wanted, steering.entries(), extack)?;
+    // CAST: the number of a context that there is.
+    let number = number as u16;
+    let highest = u32::from(context.highest(steering.entries())) + steering.added_to(number);
+    if highest >= queues.into() {
+        extack.set(format_args!(
+            "a filter that adds to the table would lead to queue {highest}, there are {queues}"
+        ));
+        return Err(EINVAL);
+    }
+    steering.set_context(&port.function, number, &context)
+}
+
+#[vtable]
+impl Rss for Port {
+    const TABLE_SPACE: u32 = MAX_RSS_TABLE as u32;
+    const TRANSFORMS: Transform = Transform::XOR.with(Transform::OR_XOR);
+
+    fn rss_size(device: &Device<Self>) -> (u32, u32) {
+        match device.data().control.lock().steering.entries() {
+            0 => (0, 0),
+            entries => (entries.into(), RSS_KEY as u32),
         }
-        Ok(())
     }
 
-    /// Tells the device.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`CmdError`].
-    pub(crate) fn apply(&self, function: &Function) -> Result<(), CmdError> {
-        if self.table.is_empty() {
-            return Ok(());
-        }
-        let mut data = RssTable {
-            key: self.key,
-            queues: [U16::new(0); MAX_RSS_TABLE],
+    fn rss(device: &Device<Self>, table: &mut [u32], key: &mut [u8]) -> Transform {
+        let control = device.data().get_ref().control.lock();
+        let steering = &control.steering;
+        let Some(context) = steering.context(0) else {
+            return Transform::NONE;
         };
-        for (to, queue) in data.queues.iter_mut().zip(&self.table) {
-            *to = U16::new(*queue);
+        for (to, queue) in table.iter_mut().zip(context.table(steering.entries())) {
+            *to = (*queue).into();
         }
-        let hash = RssHash::IPV4
-            .with(RssHash::IPV6)
-            .with(RssHash::TCP)
-            .with(RssHash::UDP);
-        function.send_with(
-            SetRss {
-                hash: U16::new(hash.0),
-                // CAST: at most `MAX_RSS_TABLE`.
-                entries: U16::new(self.table.len() as u16),
-                ..SetRss::default()
-            },
-            &data,
-        )
+        for (to, byte) in key.iter_mut().zip(context.key) {
+            *to = byte;
+        }
+        transform(context)
+    }
+
+    fn set_rss(
+        device: &Device<Self>,
+        _rtnl: &Rtnl,
+        change: &Change<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        modify(device, 0, change, extack)
+    }
+
+    fn create_rss_context(
+        device: &Device<Self>,
+        _rtnl: &Rtnl,
+        number: u32,
+        wanted: &Change<'_>,
+        told: &mut Told<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let port = device.data().get_ref();
+        let mut control = port.control.lock();
+        let queues = control.config.pairs;
+        let steering = &mut control.steering;
+        let most = steering.limits.contexts;
+        if most == 0 {
+            extack.set(format_args!("the device has no further contexts"));
+            return Err(not_supported());
+        }
+        let number = u16::try_from(number).ok().filter(|number| *number <= most);
+        let Some(number) = number else {
+            extack.set(format_args!("the device has contexts 1 to {most}"));
+            return Err(ENOSPC);
+        };
+        let entries = steering.entries();
+        let mut context = Context::new(default_key(), queues);
+        // What of a default is beyond the size of the table is none of it.
+        context.cut(entries);
+        change(&mut context, wanted, entries, extack)?;
+        let mut table = [0; MAX_RSS_TABLE];
+        for (to, queue) in table.iter_mut().zip(context.table(entries)) {
+            *to = (*queue).into();
+        }
+        told.fill(&table[..usize::from(entries)], &context.key, transform(&context))?;
+        steering.add_context(&port.function, number, &context)
+    }
+
+    fn modify_rss_context(
+        device: &Device<Self>,
+        _rtnl: &Rtnl,
+        number: u32,
+        change: &Change<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        modify(device, number, change, extack)
+    }
+
+    fn remove_rss_context(
+        device: &Device<Self>,
+        _rtnl: &Rtnl,
+        number: u32,
+        _extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let port = device.data().get_ref();
+        let number = u16::try_from(number).map_err(|_| ENOENT)?;
+        let mut control = port.control.lock();
+        control.steering.remove_context(&port.function, number)
+    }
+
+    fn rss_fields(device: &Device<Self>, number: u32, kind: FlowType) -> Result<Fields> {
+        let control = device.data().get_ref().control.lock();
+        let steering = &control.steering;
+        let flow = flow(kind).filter(|_| steering.limits.table != 0);
+        let chosen = steering
+            .context(number)
+            .ok_or(ENOENT)?
+            .fields(flow.ok_or_else(not_supported)?)
+            .ok_or_else(not_supported)?;
+        let mut fields = Fields::NONE;
+        for (theirs, ours) in FIELDS {
+            if chosen.contains(ours) {
+                fields = fields.with(theirs);
+            }
+        }
+        Ok(fields)
+    }
+
+    fn set_rss_fields(
+        device: &Device<Self>,
+        _rtnl: &Rtnl,
+        number: u32,
+        kind: FlowType,
+        fields: Fields,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let port = device.data().get_ref();
+        let mut control = port.control.lock();
+        let steering = &mut control.steering;
+        let Some(flow) = flow(kind).filter(|_| steering.limits.choice) else {
+            extack.set(format_args!("nothing can be chosen for packets of this kind"));
+            return Err(not_supported());
+        };
+        let mut chosen = RssFields(0);
+        let mut known = Fields::NONE;
+        for (theirs, ours) in FIELDS {
+            known = known.with(theirs);
+            if fields.contains(theirs) {
+                chosen = chosen.with(ours);
+            }
+        }
+        let mut context = steering.context(number).ok_or(ENOENT)?.clone();
+        if !fields.is_within(known) || !context.set_fields(flow, chosen) {
+            extack.set(format_args!(
+                "packets of this kind have no such fields, or a symmetric hash is in the way"
+            ));
+            return Err(EINVAL);
+        }
+        // CAST: the number of a context that there is.
+        steering.set_context(&port.function, number as u16, &context)
     }
 }
