@@ -120,6 +120,17 @@ impl Sharer {
         false
     }
 
+    /// Returns the bytes of a burst.
+    fn burst(&self) -> u64 {
+        match self.rate.tx_max.get() {
+            0 => u64::MAX,
+            rate => {
+                let bytes = u128::from(rate) * u128::from(BURST_NS) / NS_PER_S;
+                u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
+            }
+        }
+    }
+
     /// Returns by what it comes before its siblings: the smallest comes first.
     fn order(&self, clock: u64, now: u64) -> (u32, bool, u64, u64) {
         let had_share = self.rate.tx_share.get() == 0 || self.share.next() > now;
@@ -407,6 +418,21 @@ impl Rates {
             self.node_mut(parent).clock = clock;
             above = parent;
         }
+    }
+
+    /// Returns how many bytes of a function may pass at once without going beyond a burst of what
+    /// limits it.
+    pub(crate) fn burst(&self, slot: Slot) -> u64 {
+        let Some(leaf) = self.leaves[slot.index()].as_deref() else {
+            return u64::MAX;
+        };
+        let mut sharer = &leaf.sharer;
+        let mut burst = sharer.burst();
+        while sharer.parent != RATE_ROOT {
+            sharer = &self.node(sharer.parent).sharer;
+            burst = burst.min(sharer.burst());
+        }
+        burst
     }
 
     /// Returns whose turn it is.
@@ -809,6 +835,16 @@ mod tests {
         near(sent[&(vf(0), 0)], 10.0);
         near(sent[&(vf(1), 0)], 10.0);
         near(sent[&(vf(2), 0)], 5.0);
+    }
+
+    #[test]
+    fn burst_is_that_of_the_slowest_above() {
+        let mut rates = Rates::default();
+        let node = rates.create().unwrap();
+        rates.set_node(node, RATE_ROOT, &limited(2 * MB)).unwrap();
+        rates.set_leaf(vf(0), node, &limited(8 * MB)).unwrap();
+        rates.set_leaf(vf(1), RATE_ROOT, &limited(100)).unwrap();
+        assert_eq!([0, 1, 2].map(|n| rates.burst(vf(n))), [10_000, 1, u64::MAX]);
     }
 
     #[test]

@@ -86,7 +86,11 @@ impl Device {
             return None;
         };
         // Where classes count the next packet may be of another one.
-        let limit = if rates.has_classes() { 1 } else { TURN_BYTES };
+        let limit = if rates.has_classes() {
+            1
+        } else {
+            TURN_BYTES.min(rates.burst(slot))
+        };
         if !self.can_move_packets(slot) {
             self.state.rates.stop(slot);
             return Some(0);

@@ -15,7 +15,7 @@ INVALID_FUNCTION, NO_RESOURCE, BAD_STATE = 3, 5, 6
 REPRESENTOR = 0x8000
 
 
-class Guest:
+class _Guest:
     """A function that lives on the PF: queues as those of `ferrite.Ferrite`, doorbells in a page of its own."""
 
     def __init__(self, pf, function):
@@ -75,7 +75,7 @@ def _state(pf, function):
 def sfs_exchange_packets_by_doorbells_of_their_own():
     pf = ferrite.start(Machine())
     pf.start_admin()
-    one, other = (Guest(pf, _sf(pf, number)) for number in (88, 89))
+    one, other = (_Guest(pf, _sf(pf, number)) for number in (88, 89))
     equal((one.function, other.function, one.page, other.page), (0x100, 0x101, 1, 2), "ids and pages")
     mailbox = pf.alloc(4096)
     pf.msix(other.function % 7 + 1, mailbox, 0xcafe)
@@ -92,7 +92,7 @@ def sf_is_gone_when_it_is_destroyed():
     first, _ = _sf(pf, 1), _sf(pf, 2)
     equal(_status(pf, CREATE_SF, struct.pack("<I", 3), function=0), NO_RESOURCE, "status of a third")
     equal(_status(pf, DESTROY_SF, function=first), BAD_STATE, "status of destroying one in use")
-    guest = Guest(pf, first)
+    guest = _Guest(pf, first)
     guest.give_buffer()
     pf.command(SET_STATE, struct.pack("<H", INACTIVE), function=first)
     memory = guest.rings[ferrite.RX]
@@ -179,8 +179,8 @@ def representor_is_the_other_end_of_its_function():
     pf = ferrite.start(Machine())
     pf.start_admin()
     pf.command(SET_MODE, struct.pack("<H", 1), function=0)
-    sf = Guest(pf, _sf(pf, 88))
-    representor = Guest(pf, sf.function | REPRESENTOR)
+    sf = _Guest(pf, _sf(pf, 88))
+    representor = _Guest(pf, sf.function | REPRESENTOR)
     equal(representor.page, 1025, "page of the representor")
     buffers = sf.give_buffer(), representor.give_buffer()
     stranger = b"\2\1\1\1\1\1"
@@ -204,7 +204,7 @@ def representor_is_the_other_end_of_its_function():
 def limited_sf_waits_for_the_clock():
     pf = ferrite.start(Machine())
     pf.start_admin()
-    sf = Guest(pf, _sf(pf, 88))
+    sf = _Guest(pf, _sf(pf, 88))
     data = pf.alloc(4096)
     # 10,000 bytes a second, in packets of 1,000.
     pf.machine.store(data, struct.pack("<QQII32s", 10_000, 0, 0, 0, bytes(32)))
