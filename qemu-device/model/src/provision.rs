@@ -275,7 +275,8 @@ impl Device {
     ) -> Result<(), Status> {
         let function = self.function(slot).ok_or(Status::INVALID_FUNCTION)?;
         let before = function.provision;
-        let in_use = function.state == FunctionState::IN_USE;
+        // Queues of a VF outlive its admin queue.
+        let in_use = function.state == FunctionState::IN_USE || function.queues().next().is_some();
         let after = before.changed(command, &self.config, slot)?;
         if after.vectors != before.vectors {
             if in_use {

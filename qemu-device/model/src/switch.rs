@@ -44,6 +44,10 @@ pub(crate) struct Route {
 
 /// The way of a packet through the switch.
 #[derive(Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for each packet to a group"
+)]
 pub(crate) enum Path {
     /// To no port.
     Nowhere,
