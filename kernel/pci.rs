@@ -11,9 +11,12 @@ mod vf;
 
 pub use vf::{
     attach_vf,
+    disable_sriov_held,
+    hold_devices,
     release_own_vf,
     release_vf,
-    try_enable_sriov, //
+    try_enable_sriov,
+    Held, //
 };
 
 use core::{
@@ -454,13 +457,9 @@ pub fn disable_sriov(pdev: &pci::Device<Core<'_>>) -> Result {
     Ok(())
 }
 
-/// As [`disable_sriov`], for [`pci::Driver::unbind`]: takes that lock, unless whoever removes the
-/// device holds it already.
-///
-/// # Errors
-///
-/// `EBUSY` if a VF is in use.
-pub fn disable_sriov_in_unbind(pdev: &pci::Device<Core<'_>>) -> Result {
+/// Returns whether the device is being removed by whoever holds the lock that keeps PCI devices from coming
+/// and going, and is therefore unbound.
+pub fn is_being_removed(pdev: &pci::Device<Bound>) -> bool {
     /// Bit of `priv_flags` that the PCI core clears, holding the lock, before it unbinds the driver
     /// of a device that it removes (`drivers/pci/pci.h`).
     const PCI_DEV_ADDED: usize = 1 << 0;
@@ -468,7 +467,17 @@ pub fn disable_sriov_in_unbind(pdev: &pci::Device<Core<'_>>) -> Result {
     // SAFETY: the device is valid; the word is one that the PCI core changes by atomic bit
     // operations.
     let flags = unsafe { (&raw const (*raw(pdev)).priv_flags).read_volatile() };
-    if flags & PCI_DEV_ADDED == 0 {
+    flags & PCI_DEV_ADDED == 0
+}
+
+/// As [`disable_sriov`], for [`pci::Driver::unbind`]: takes that lock, unless whoever removes the
+/// device holds it already.
+///
+/// # Errors
+///
+/// `EBUSY` if a VF is in use.
+pub fn disable_sriov_in_unbind(pdev: &pci::Device<Core<'_>>) -> Result {
+    if is_being_removed(pdev) {
         return disable_sriov(pdev);
     }
     // SAFETY: the caller does not hold the lock: the device is not being removed, and unbinding by

@@ -62,6 +62,7 @@ use crate::{
         failure::Loss,
         identity::Unfit, //
     },
+    retire::Retirement,
     routes::{
         Handed,
         Routes, //
@@ -205,6 +206,13 @@ impl<'bound> Data<'bound> {
         };
         let devlink = Devlink::new(device, board.clone(), functions.clone())?;
         let devlink = Arc::new(devlink, GFP_KERNEL)?;
+        let provisioned = Provisioned {
+            functions: functions.clone(),
+            devlink: devlink.clone(),
+        };
+        if let Some(functions) = &functions {
+            functions.retire_by(Retirement::new(functions.clone(), devlink.clone())?);
+        }
         let own = board.hand_out(device, board.own(), Some(devlink.port()))?;
         let events = EventQueue::new(device, bar, board.own(), routes, functions.clone())?;
         quiet.events = Some(events.clone());
@@ -214,10 +222,6 @@ impl<'bound> Data<'bound> {
         let health = Health::new(queue.clone())?;
         let visible = devlink.register()?;
         let ethernet = Published::new(own.owner(), device, Role::Ethernet)?;
-        let provisioned = Provisioned {
-            functions: functions.clone(),
-            devlink: devlink.clone(),
-        };
         let debugfs = debugfs::publish(device, events, &board, functions)?;
         Ok(Self {
             _debugfs: debugfs,
@@ -283,6 +287,9 @@ impl pci::Driver for Driver {
     fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, data: Pin<&Self::Data<'bound>>) {
         if let Some(functions) = &data.provisioned.functions {
             functions.close(&data.devlink.lock());
+            if let Some(retirement) = functions.retirement() {
+                retirement.cancel(pdev);
+            }
         }
         sriov::remove(pdev);
     }

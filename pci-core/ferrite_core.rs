@@ -25,6 +25,7 @@ mod logic;
 mod port;
 mod rate;
 mod resource;
+mod retire;
 mod routes;
 mod sf;
 mod sriov;
@@ -46,11 +47,22 @@ struct Core {
     _pci: Registration<kernel_ext::pci::Adapter<driver::Driver>>,
     #[pin]
     _sf: Registration<kernel::auxiliary::Adapter<sf::Driver>>,
+    _settled: Settled,
+}
+
+/// Waits, when it is dropped, for what is still done for PFs that are gone.
+struct Settled;
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        retire::settle();
+    }
 }
 
 impl InPlaceModule for Core {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            _settled: Settled,
             // In this order: SFs find their driver as soon as there are some.
             _sf <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
             _pci <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),

@@ -74,6 +74,7 @@ use crate::{
         Kind, //
     },
     rate::Nodes,
+    retire::Retirement,
     vectors::VfVectors,
     vf::{
         self,
@@ -125,6 +126,7 @@ struct State {
     vf_use: VfUse,
     /// VFs that were taken from their driver for the time of a reset.
     released: VfSet,
+    retirement: Option<Arc<Retirement>>,
 }
 
 impl Functions {
@@ -153,6 +155,7 @@ impl Functions {
                     lost: SfSet::EMPTY,
                     vf_use: VfUse::Off,
                     released: VfSet::EMPTY,
+                    retirement: None,
                 }, "ferrite_functions"),
             }),
             GFP_KERNEL,
@@ -202,6 +205,16 @@ impl Functions {
     /// Takes note of who made the VFs.
     pub(crate) fn set_vf_use(&self, vf_use: VfUse) {
         self.state.lock().vf_use = vf_use;
+    }
+
+    /// Has `retirement` turn SR-IOV off when users took no VF any more.
+    pub(crate) fn retire_by(&self, retirement: Arc<Retirement>) {
+        self.state.lock().retirement = Some(retirement);
+    }
+
+    /// Returns what turns SR-IOV off.
+    pub(crate) fn retirement(&self) -> Option<Arc<Retirement>> {
+        self.state.lock().retirement.clone()
     }
 
     /// Returns how many SFs there are, and how many there can be.
@@ -492,6 +505,9 @@ impl Functions {
     /// ends the functions.
     pub(crate) fn close(&self, _locked: &Locked<'_>) {
         self.state.lock().open = false;
+        if let Some(retirement) = self.retirement() {
+            retirement.forget();
+        }
         while let Some((_, port)) = self.sf_port(0) {
             self.drop_port(&port);
         }

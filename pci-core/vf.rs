@@ -181,6 +181,11 @@ impl Functions {
                 port.id().0
             );
         }
+        if self.added_by_hand().1 == 0 {
+            if let Some(retirement) = self.retirement() {
+                retirement.enqueue();
+            }
+        }
     }
 
     /// Adds ports for the VFs that `sriov_numvfs` made.

@@ -120,3 +120,45 @@ pub fn try_enable_sriov(pf: &pci::Device<Bound>, vfs: u16) -> Result {
     unsafe { own::ferrite_helper_device_unlock(device_lock) };
     result
 }
+
+/// Shows that the lock is held that keeps PCI devices from coming and going.
+pub struct Held(());
+
+/// Does something with the lock held that keeps PCI devices from coming and going. To be taken before the
+/// lock of a device.
+pub fn hold_devices<R>(work: impl FnOnce(&Held) -> R) -> R {
+    // SAFETY: it is taken here and given back below.
+    unsafe { bindings::pci_lock_rescan_remove() };
+    let result = work(&Held(()));
+    // SAFETY: it was just taken.
+    unsafe { bindings::pci_unlock_rescan_remove() };
+    result
+}
+
+/// Removes all VFs, unless one is in use by a virtual machine, for a caller that does not hold the lock of
+/// the PF.
+///
+/// # Errors
+///
+/// `EBUSY` if one is in use, or the PF is locked.
+pub fn disable_sriov_held(pf: &pci::Device<Bound>, _held: &Held) -> Result {
+    let device = raw(pf);
+    // SAFETY: the device is valid.
+    let device_lock = unsafe { (&raw mut (*device).dev).cast() };
+    // SAFETY: the device is valid.
+    if unsafe { own::ferrite_helper_device_trylock(device_lock) } == 0 {
+        return Err(EBUSY);
+    }
+    // SAFETY: the device is valid and locked, and so are the coming and going of others.
+    let result = unsafe {
+        if bindings::pci_vfs_assigned(device) > 0 {
+            Err(EBUSY)
+        } else {
+            bindings::pci_disable_sriov(device);
+            Ok(())
+        }
+    };
+    // SAFETY: it was just locked.
+    unsafe { own::ferrite_helper_device_unlock(device_lock) };
+    result
+}
