@@ -9,7 +9,10 @@
 use crate::{
     bindings,
     devlink::ExtAck,
-    netdev::Device,
+    netdev::{
+        self,
+        Device, //
+    },
     netdev_ops::optional,
     netdev_rtnl::Rtnl, //
 };
