@@ -267,8 +267,14 @@ mod tests {
         };
         let both = rss::Transform::XOR.with(rss::Transform::OR_XOR);
         assert_eq!(told(ops(both, false, false)), [3, 0, 0, 0, 0]);
-        assert_eq!(told(ops(rss::Transform::NONE, true, false)), [0, 0, 1, 1, 0]);
-        assert_eq!(told(ops(rss::Transform::NONE, false, true)), [0, 0, 0, 0, 1]);
+        assert_eq!(
+            told(ops(rss::Transform::NONE, true, false)),
+            [0, 0, 1, 1, 0]
+        );
+        assert_eq!(
+            told(ops(rss::Transform::NONE, false, true)),
+            [0, 0, 0, 0, 1]
+        );
     }
 }
 

@@ -107,7 +107,7 @@ void ferrite_helper_netdev_txq_completed(struct netdev_queue *queue, unsigned in
 	if (bytes)
 		netdev_txq_completed_mb(queue, packets, bytes);
 	else
-		smp_mb();
+		smp_mb(); /* as netdev_txq_completed_mb() has it for its callers */
 }
 
 /* For packets that did not come through the stack. To be called with the lock of the queue held. */

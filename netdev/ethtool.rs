@@ -187,7 +187,9 @@ fn check_tables(
         return Ok(None);
     }
     let mut table = [0; MAX_RSS_TABLE];
-    let own = steering.context(0).map_or(&[][..], |main| main.table(before));
+    let own = steering
+        .context(0)
+        .map_or(&[][..], |main| main.table(before));
     for (to, queue) in table.iter_mut().zip(own) {
         *to = (*queue).into();
     }
@@ -201,7 +203,10 @@ fn check_tables(
         return Ok(None);
     }
     drop(control);
-    if device.can_resize_rss_contexts(rtnl, entries.into()).is_err() {
+    if device
+        .can_resize_rss_contexts(rtnl, entries.into())
+        .is_err()
+    {
         extack.set(format_args!(
             "the indirection table of a context cannot have {entries} entries"
         ));

@@ -104,7 +104,10 @@ impl Ntuple for Port {
         let control = device.data().get_ref().control.lock();
         let steering = &control.steering;
         // CAST: no more than there are locations, the number of which has 16 bits.
-        (steering.rules().len() as u32, steering.limits.filters.into())
+        (
+            steering.rules().len() as u32,
+            steering.limits.filters.into(),
+        )
     }
 
     fn filter_locations(device: &Device<Self>, tell: &mut dyn FnMut(u32) -> bool) {

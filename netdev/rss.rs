@@ -107,7 +107,11 @@ fn modify(
     let mut control = port.control.lock();
     let queues = control.config.pairs;
     let steering = &mut control.steering;
-    if wanted.transform.is_some_and(|wanted| wanted != Transform::NONE) && !steering.limits.choice {
+    if wanted
+        .transform
+        .is_some_and(|wanted| wanted != Transform::NONE)
+        && !steering.limits.choice
+    {
         extack.set(format_args!("the device has no symmetric hash"));
         return Err(not_supported());
     }
@@ -192,7 +196,11 @@ impl Rss for Port {
         for (to, queue) in table.iter_mut().zip(context.table(entries)) {
             *to = (*queue).into();
         }
-        told.fill(&table[..usize::from(entries)], &context.key, transform(&context))?;
+        told.fill(
+            &table[..usize::from(entries)],
+            &context.key,
+            transform(&context),
+        )?;
         steering.add_context(&port.function, number, &context)
     }
 
@@ -248,7 +256,9 @@ impl Rss for Port {
         let mut control = port.control.lock();
         let steering = &mut control.steering;
         let Some(flow) = flow(kind).filter(|_| steering.limits.choice) else {
-            extack.set(format_args!("nothing can be chosen for packets of this kind"));
+            extack.set(format_args!(
+                "nothing can be chosen for packets of this kind"
+            ));
             return Err(not_supported());
         };
         let mut chosen = RssFields(0);

@@ -55,7 +55,11 @@ impl Limits {
         if choice || has_filters {
             let done = function.send(QuerySteering {})?;
             contexts = if choice { done.max_contexts.get() } else { 0 };
-            filters = if has_filters { done.max_filters.get() } else { 0 };
+            filters = if has_filters {
+                done.max_filters.get()
+            } else {
+                0
+            };
         }
         let table = function
             .has(Features::RSS)
@@ -137,7 +141,10 @@ impl Steering {
         if number == 0 {
             return Some(&self.main);
         }
-        let found = self.contexts.iter().find(|(at, _)| u32::from(*at) == number);
+        let found = self
+            .contexts
+            .iter()
+            .find(|(at, _)| u32::from(*at) == number);
         found.map(|(_, context)| &**context)
     }
 
@@ -303,7 +310,10 @@ impl Steering {
         }
         match place {
             Ok(index) => self.rules[index] = rule,
-            Err(index) => self.rules.insert_within_capacity(index, rule).map_err(|_| ENOMEM)?,
+            Err(index) => self
+                .rules
+                .insert_within_capacity(index, rule)
+                .map_err(|_| ENOMEM)?,
         }
         Ok(())
     }

@@ -303,8 +303,10 @@ impl Filter {
             if counts.data != [0; 2] {
                 return Err(not_supported());
             }
-            (fields.vlan_type, mask.vlan_type) =
-                (u16::from_be(value.vlan_etype), u16::from_be(counts.vlan_etype));
+            (fields.vlan_type, mask.vlan_type) = (
+                u16::from_be(value.vlan_etype),
+                u16::from_be(counts.vlan_etype),
+            );
             (fields.vlan_tci, mask.vlan_tci) =
                 (u16::from_be(value.vlan_tci), u16::from_be(counts.vlan_tci));
         }
@@ -446,8 +448,14 @@ mod tests {
         value[31] = 2;
         value[32..].copy_from_slice(&[0x12, 0x34, 0, 53, 0xb8]);
         let pattern = filter(bindings::UDP_V6_FLOW, &value, &[255; 37]).pattern()?;
-        assert_eq!((pattern.fields.eth_type, pattern.fields.ip_proto), (0x86dd, 17));
-        assert_eq!((pattern.fields.src_ip[15], pattern.fields.dst_ip[15]), (1, 2));
+        assert_eq!(
+            (pattern.fields.eth_type, pattern.fields.ip_proto),
+            (0x86dd, 17)
+        );
+        assert_eq!(
+            (pattern.fields.src_ip[15], pattern.fields.dst_ip[15]),
+            (1, 2)
+        );
         assert_eq!(pattern.fields.src_port, 0x1234);
         assert_eq!((pattern.fields.dst_port, pattern.fields.tos), (53, 0xb8));
         Ok(())
@@ -463,7 +471,9 @@ mod tests {
         let without = filter(bindings::IPV4_USER_FLOW, &value, &mask[..12]);
         assert!(without.pattern().is_err());
         let icmp = [0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 9, 0, 1, 1];
-        assert!(filter(bindings::IPV4_USER_FLOW, &icmp, &mask).pattern().is_err());
+        assert!(filter(bindings::IPV4_USER_FLOW, &icmp, &mask)
+            .pattern()
+            .is_err());
     }
 
     #[test]
@@ -479,7 +489,10 @@ mod tests {
         let mut both = plain;
         both.spec.flow_type |= bindings::FLOW_EXT | bindings::FLOW_MAC_EXT;
         let pattern = both.pattern()?;
-        assert_eq!((pattern.fields.vlan_tci, pattern.mask.vlan_tci), (0x123, 0xfff));
+        assert_eq!(
+            (pattern.fields.vlan_tci, pattern.mask.vlan_tci),
+            (0x123, 0xfff)
+        );
         assert_eq!(pattern.fields.dst_mac, [4; 6]);
         both.spec.m_ext.data = [1, 0];
         assert!(both.pattern().is_err());
