@@ -22,10 +22,7 @@ use crate::packet::{
     vlan_tag,
     VLAN_TAG, //
 };
-use crate::rules::{
-    Action,
-    Rules, //
-};
+use crate::rules::Action;
 use crate::rx::Arrival;
 use crate::slot::Slot;
 use crate::switch::{
@@ -50,7 +47,7 @@ impl Device {
             return;
         }
         self.state.switch.forget_all();
-        self.state.rules = Rules::default();
+        self.state.rules.clear();
         for slot in Slot::vfs().chain(Slot::sfs()) {
             if self.function(slot).is_none() {
                 continue;

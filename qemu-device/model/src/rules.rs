@@ -254,6 +254,14 @@ impl Rules {
         }
     }
 
+    /// Removes all rules. Their ids are not given out again at once.
+    pub(crate) fn clear(&mut self) {
+        *self = Self {
+            added: self.added,
+            ..Self::default()
+        };
+    }
+
     /// Tells what met a rule.
     pub(crate) fn query(&self, id: u32, now: u64) -> Option<QueryRuleDone> {
         let entry = self.entries[self.place(id)?].as_deref()?;
@@ -500,6 +508,18 @@ mod tests {
         assert_eq!(rules.find(Vport::Uplink, &frame::udp4(b"x")), None);
         let next = rules.add(&rule(1, None, None), |_| true, 0).unwrap();
         assert_ne!(next, id);
+    }
+
+    #[test]
+    fn ids_from_before_clearing_name_nothing() {
+        let mut rules = Rules::default();
+        let before = rules.add(&rule(1, None, None), |_| true, 0).unwrap();
+        rules.clear();
+        assert_eq!(rules.count(), 0);
+        assert_eq!(rules.find(Vport::Uplink, &frame::udp4(b"x")), None);
+        let after = rules.add(&rule(1, None, None), |_| true, 0).unwrap();
+        assert_ne!(after, before);
+        assert!(!rules.remove(before));
     }
 
     #[test]
