@@ -5,6 +5,7 @@
 use ferrite_abi::{
     cmd::{
         EswitchMode,
+        QueryEswitch,
         SetEswitchMode, //
     },
     ids::FunctionId,
@@ -80,7 +81,8 @@ impl Functions {
     }
 
     /// Changes the mode of the switch. The VFs of `sriov_numvfs` get ports in switchdev mode, and
-    /// lose them; functions that users added ports for are in the way of legacy mode.
+    /// lose them; functions that users added ports for are in the way of legacy mode, and so are rules
+    /// that the switch carries out.
     pub(crate) fn set_mode(
         self: &Arc<Self>,
         mode: devlink::EswitchMode,
@@ -106,6 +108,18 @@ impl Functions {
                 let (sfs, vfs) = self.added_by_hand();
                 if sfs + vfs > 0 {
                     extack.set(fmt!("delete the {sfs} pcisf and {vfs} pcivf ports first"));
+                    return Err(EBUSY);
+                }
+                let rules = board
+                    .admin
+                    .send(board.own(), QueryEswitch {})
+                    .map_err(|error| failed(extack, "cannot ask for rules", error))?
+                    .rules
+                    .get();
+                if rules > 0 {
+                    extack.set(fmt!(
+                        "the switch carries out {rules} rules of tc: remove them first"
+                    ));
                     return Err(EBUSY);
                 }
                 self.remove_vf_ports();
