@@ -25,6 +25,15 @@ def put(path, text):
         os.close(file)
 
 
+def stands_for_another(netdev):
+    """Whether a network device, by its directory in sysfs, is the representor of a VF or SF."""
+    try:
+        return (netdev / "phys_port_name").read_text(encoding="ascii").startswith("pf")
+    except OSError:
+        # It has no such name, or went meanwhile.
+        return False
+
+
 class Pci:
     """A PCI function of a DPU."""
 
@@ -60,8 +69,8 @@ class Pci:
 
     @property
     def netdev(self):
-        """Name of the network device, or None. One in another network namespace is not seen."""
-        found = [path.name for path in self.path.glob("net/*")]
+        """Name of the network device, or None. One in another network namespace is not seen, nor are representors."""
+        found = [path.name for path in self.path.glob("net/*") if not stands_for_another(path)]
         return found[0] if found else None
 
     def wait_netdev(self):
