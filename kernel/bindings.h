@@ -34,4 +34,5 @@
 #include "flow_helpers.h"
 #include "netdev_helpers.h"
 #include "pci_helpers.h"
+#include "ptp_helpers.h"
 #include "xdp_helpers.h"

@@ -500,6 +500,9 @@ impl<T: Operations> Table<T> {
                 | 1 << bindings::hwtstamp_tx_types_HWTSTAMP_TX_ON;
             info.rx_filters = 1 << bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_NONE
                 | 1 << bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_ALL;
+            if <T as netdev::Operations>::HAS_CLOCK_INDEX {
+                info.phc_index = T::clock_index(Device::<T>::from_raw(device));
+            }
         }
         0
     }

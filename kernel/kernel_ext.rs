@@ -29,6 +29,7 @@ mod netdev_types;
 mod netdev_vf;
 pub mod page_pool;
 pub mod pci;
+pub mod ptp;
 pub mod skb;
 mod skb_flight;
 #[cfg(CONFIG_KUNIT = "y")]

@@ -206,6 +206,12 @@ pub trait Operations: Sized + Send + Sync + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Returns the [number](crate::ptp::Registration::index) of the clock that stamps are of.
+    fn clock_index(device: &Device<Self>) -> i32 {
+        let _ = device;
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Sets which packets are stamped with the time.
     fn set_stamps(
         device: &Device<Self>,

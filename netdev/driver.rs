@@ -4,6 +4,10 @@
 //! `ferrite_core.rep.N`.
 
 use crate::{
+    clock::{
+        self,
+        DeviceClock, //
+    },
     link::Events,
     logic::geometry::mtu_range,
     netdev::{
@@ -29,11 +33,17 @@ use kernel::{
         Core, //
     },
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
 };
-use kernel_ext::netdev::{
-    Builder,
-    Registration, //
+use kernel_ext::{
+    netdev::{
+        Builder,
+        Registration, //
+    },
+    ptp, //
 };
 
 /// Milliseconds without progress after which a transmit queue is taken to hang.
@@ -51,10 +61,11 @@ pub(crate) struct Driver;
 
 /// What the driver has for a device it is bound to.
 ///
-/// Dropped in this order: no more events, then the network device goes.
+/// Dropped in this order: no more events, then the network device goes, and last its clock.
 pub(crate) struct Bind {
     _events: Subscription,
     _netdev: Registration<Port>,
+    _clock: Option<ptp::Registration<DeviceClock>>,
 }
 
 impl auxiliary::Driver for Driver {
@@ -93,6 +104,11 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
             .port(function.devlink_port());
         builder.register()?
     };
+    let clock = clock::register(&function)?;
+    if let Some(clock) = &clock {
+        let port = registration.device().data().get_ref();
+        port.clock_index.store(clock.index(), Relaxed);
+    }
     let events = Arc::new(Events(registration.device().clone()), GFP_KERNEL)?;
     let subscription = function.subscribe(events)?;
     // The link may have changed since it was opened.
@@ -100,5 +116,6 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
     Ok(Bind {
         _events: subscription,
         _netdev: registration,
+        _clock: clock,
     })
 }

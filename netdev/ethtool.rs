@@ -3,7 +3,10 @@
 //! What users see and set with ethtool.
 
 use crate::{
-    logic::geometry::ring_depth,
+    logic::geometry::{
+        ring_depth,
+        MIN_DEPTH, //
+    },
     memory,
     port::Port,
     stats::PairStats, //
@@ -85,6 +88,10 @@ impl Operations for Port {
         tx: u32,
         extack: &mut ExtAck<'_>,
     ) -> Result {
+        if rx < MIN_DEPTH || tx < MIN_DEPTH {
+            extack.set(format_args!("a ring has at least {MIN_DEPTH} entries"));
+            return Err(EINVAL);
+        }
         let max_log2 = device.data().function.max_depth().log2();
         let depths = ring_depth(rx, max_log2).zip(ring_depth(tx, max_log2));
         let Some((rx_depth, tx_depth)) = depths else {

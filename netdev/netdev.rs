@@ -234,6 +234,10 @@ impl Operations for Port {
         }
     }
 
+    fn clock_index(device: &Device<Self>) -> i32 {
+        device.data().clock_index.load(Relaxed)
+    }
+
     fn set_stamps(
         device: &Device<Self>,
         _rtnl: &Rtnl,

@@ -88,6 +88,8 @@ pub(crate) struct Port {
     watchdog: Arc<Watchdog>,
     /// The XDP program, if there is one.
     pub(crate) xdp: xdp::Slot,
+    /// Number of the clock of the device, -1 for none.
+    pub(crate) clock_index: Atomic<i32>,
     /// Packets that ask for it are stamped when they are sent.
     pub(crate) tx_stamps: Atomic<bool>,
     #[pin]
@@ -198,6 +200,7 @@ impl Port {
             born: Instant::now(),
             watchdog,
             xdp: xdp::Slot::new(),
+            clock_index: Atomic::new(-1),
             tx_stamps: Atomic::new(false),
             control <- new_mutex!(Control {
                 pairs: KVec::new(),
