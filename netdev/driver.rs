@@ -88,9 +88,10 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
     let (min_mtu, max_mtu) = mtu_range(description.max_mtu);
     let (changeable, fixed) = features(&function);
     let registration = {
-        let parent = function.dma_device()?;
+        // Users find the device below what it is of: the PCI function, or the SF's auxiliary device.
+        let parent = adev.parent();
         let port = Port::new(function.clone())?;
-        let builder = Builder::new(&parent, max_pairs(&function), port)?
+        let builder = Builder::new(parent, max_pairs(&function), port)?
             .real_queues(Port::default_pairs(&function))?
             .mac(description.mac)
             .mtu(description.mtu.into(), min_mtu, max_mtu)
