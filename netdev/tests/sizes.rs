@@ -151,3 +151,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn joined_packets_fit_into_the_pages_that_a_packet_may_have() {
+    let cut = RxGeometry::joining(1500, 4096, 64, 320).unwrap();
+    assert_eq!((cut.size, cut.data), (4096, 3712));
+    // 18 times 3520 bytes are less than the largest packet.
+    assert_eq!(RxGeometry::joining(1500, 4096, 256, 320), None);
+}
+
+#[test]
+fn program_that_takes_one_buffer_has_it_up_to_some_mtu() {
+    let holds = |mtu| RxGeometry::of(mtu, 4096, 256, 320, true).map(|cut| cut.holds(mtu));
+    assert_eq!(holds(1500), Some(true));
+    assert_eq!(holds(3520 - 18), Some(true));
+    assert_eq!(holds(3520 - 17), Some(false));
+    assert_eq!(holds(9000), Some(false));
+}
