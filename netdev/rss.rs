@@ -188,7 +188,9 @@ impl Rss for Port {
             return Err(ENOSPC);
         };
         let entries = steering.entries();
-        let mut context = Context::new(default_key(), queues);
+        // Over no more queues than there are processors, so that the others can be taken away.
+        let spread = queues.min(Port::default_pairs(&port.function));
+        let mut context = Context::new(default_key(), spread);
         // What of a default is beyond the size of the table is none of it.
         context.cut(entries);
         change(&mut context, wanted, entries, extack)?;
