@@ -319,9 +319,8 @@ impl Functions {
         {
             let mut state = self.state.lock();
             match (port.kind(), id.kind()) {
-                (Kind::Sf { number }, Some(FunctionKind::Sf(index))) => {
+                (_, Some(FunctionKind::Sf(index))) => {
                     state.sfs.remove(index.into());
-                    state.low_numbers.remove(number);
                 }
                 (_, Some(FunctionKind::Vf(index))) => {
                     state.vfs.remove(index.into());
@@ -329,13 +328,18 @@ impl Functions {
                 _ => {}
             }
         }
-        let removed = match port.kind() {
-            Kind::Sf { number } => self.numbers.lock().remove(number as usize),
-            Kind::Vf { .. } => None,
-        };
-        drop(removed);
+        self.free_number(port);
         let removed = self.ports.lock().remove(id.0.into());
         drop(removed);
+    }
+
+    /// Lets another SF have the number of one.
+    fn free_number(&self, port: &FunctionPort) {
+        if let Kind::Sf { number } = port.kind() {
+            self.state.lock().low_numbers.remove(number);
+            let removed = self.numbers.lock().remove(number as usize);
+            drop(removed);
+        }
     }
 
     /// Deletes an inactive function that a user added.
@@ -441,7 +445,7 @@ impl Functions {
             self,
             board,
             (id, Kind::Sf { number }),
-            request.index_for(id),
+            request,
             locked,
             extack,
         )
@@ -451,6 +455,19 @@ impl Functions {
             end();
         })?;
         Ok(port)
+    }
+
+    /// Has the device make an SF that there was before.
+    pub(crate) fn create_sf(board: &Board, number: u32) -> Result<FunctionId> {
+        let command = CreateSf {
+            sfnum: U32::new(number),
+        };
+        let done = board.admin.send(board.own(), command)?;
+        let id = FunctionId(done.function.get());
+        match id.kind() {
+            Some(FunctionKind::Sf(_)) => Ok(id),
+            _ => Err(EIO),
+        }
     }
 
     /// Asks the device again to end an SF that it did not confirm. Returns whether it did.
@@ -531,20 +548,56 @@ impl Functions {
         }
     }
 
-    /// Provisions all anew after a reset of the PF, but SFs, which have ended with it.
+    /// Makes SFs anew, which a reset of the PF has ended, each with its port and configuration, and active if
+    /// it was. What their own devlink instances were told is forgotten with them.
+    fn make_sfs_again(&self, device: &Device<Bound>) {
+        let Some(board) = self.board.enter() else {
+            return;
+        };
+        for port in self.sfs() {
+            port.cut_off(&board);
+        }
+        // Ids are given out anew: none of the old ones may be in the way.
+        let mut ports = KVec::new();
+        while let Some((index, port)) = self.sf_port(0) {
+            if ports.push(port.clone(), GFP_KERNEL).is_err() {
+                port.gone(&board);
+                self.drop_port(&port);
+                continue;
+            }
+            self.state.lock().sfs.remove(index);
+            let removed = self.ports.lock().remove(port.id().0.into());
+            drop(removed);
+        }
+        let mut made = 0;
+        for port in ports {
+            let remade = port
+                .make_again(&board)
+                .and_then(|active| self.remember(&port).map(|()| active));
+            match remade {
+                Ok(active) => {
+                    made += 1;
+                    if active && port.activate(&mut ExtAck::none()).is_err() {
+                        dev_warn!(device, "an SF stays inactive after the reset\n");
+                    }
+                }
+                Err(error) => {
+                    dev_warn!(
+                        device,
+                        "an SF could not be made anew after the reset: {error:?}\n"
+                    );
+                    port.vanish();
+                    self.free_number(&port);
+                }
+            }
+        }
+        if made > 0 {
+            dev_info!(device, "{made} SFs were made anew after the reset\n");
+        }
+    }
+
+    /// Provisions all anew after a reset of the PF. SFs have ended with it.
     pub(crate) fn after_reset(&self, device: &Device<Bound>, board: &Board, _locked: &Locked<'_>) {
-        let mut ended = 0;
-        while let Some((_, port)) = self.sf_port(0) {
-            port.gone(board);
-            self.drop_port(&port);
-            ended += 1;
-        }
-        if ended > 0 {
-            dev_warn!(
-                device,
-                "{ended} SFs ended with the reset and have to be added anew\n"
-            );
-        }
         let switchdev = {
             let mut state = self.state.lock();
             state.lost = SfSet::EMPTY;
@@ -569,6 +622,7 @@ impl Functions {
                 "rates are not as they were before the reset: {error}\n"
             );
         }
+        self.make_sfs_again(device);
         for port in self.vfs() {
             if let Err(error) = port.provision_again(board) {
                 dev_err!(

@@ -26,6 +26,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     }, //
@@ -58,7 +62,10 @@ use crate::{
             Stage,
             Step, //
         },
-        request::is_station_address, //
+        request::{
+            is_station_address,
+            Request, //
+        }, //
     },
     rate::Limited,
     sf,
@@ -88,7 +95,8 @@ pub(crate) enum Kind {
 #[pin_data]
 pub(crate) struct FunctionPort {
     functions: Arc<Functions>,
-    id: FunctionId,
+    /// Its id, another one after a reset of the PF.
+    id: Atomic<u32>,
     kind: Kind,
     /// How the function was provisioned when its port was added.
     original: FunctionConfig,
@@ -140,7 +148,7 @@ impl FunctionPort {
         functions: &Arc<Functions>,
         board: &Inside<'_, Board>,
         (id, kind): (FunctionId, Kind),
-        index: u32,
+        request: &Request,
         locked: &Locked<'_>,
         extack: &mut ExtAck<'_>,
     ) -> Result<Arc<Self>> {
@@ -166,7 +174,7 @@ impl FunctionPort {
         let this = Arc::pin_init(
             pin_init!(Self {
                 functions: functions.clone(),
-                id,
+                id: Atomic::new(id.0.into()),
                 kind,
                 original: config,
                 inner <- new_mutex!(
@@ -192,13 +200,18 @@ impl FunctionPort {
             },
         };
         let attributes = PortAttributes::new(flavour).switch_id(functions.switch_id())?;
-        let registration = locked
-            .add_port_of(index, &attributes, this.clone())
-            .inspect_err(|error| {
-                if *error == EBUSY {
-                    extack.set(fmt!("port index {index} is in use; use another or none"));
-                }
-            })?;
+        let mut added = Err(EBUSY);
+        for index in request.indices_for(id) {
+            added = locked.add_port_of(index, &attributes, this.clone());
+            if !matches!(&added, Err(error) if *error == EBUSY) {
+                break;
+            }
+        }
+        let registration = added.inspect_err(|error| {
+            if *error == EBUSY {
+                extack.set(fmt!("the port index is in use; use another or none"));
+            }
+        })?;
         let port = registration.port().clone();
         let rate =
             Instance::<Handle>::add_rate_leaf_locked(locked, &registration, Limited::leaf(id)?)?;
@@ -217,7 +230,8 @@ impl FunctionPort {
 
     /// Returns its id.
     pub(crate) fn id(&self) -> FunctionId {
-        self.id
+        // CAST: it is one of 16 bits.
+        FunctionId(self.id.load(Relaxed) as u16)
     }
 
     /// Returns what kind of function it is.
@@ -229,6 +243,45 @@ impl FunctionPort {
     pub(crate) fn port(&self) -> Option<Arc<devlink::Port>> {
         let inner = self.inner.lock();
         Some(inner.visible.port.as_ref()?.port().clone())
+    }
+
+    /// Makes an SF anew that a reset of the PF ended, with its configuration and a representor, but inactive.
+    /// Nobody finds it by its id meanwhile.
+    ///
+    /// Returns whether it was active.
+    pub(crate) fn make_again(&self, board: &Inside<'_, Board>) -> Result<bool> {
+        let Kind::Sf { number } = self.kind else {
+            return Err(EINVAL);
+        };
+        let (child, representor, config, stage) = {
+            let mut inner = self.inner.lock();
+            let visible = &mut inner.visible;
+            let (child, representor) = (visible.sf.take(), visible.representor.take());
+            (child, representor, inner.config, inner.stage)
+        };
+        // It is a step from each stage. The driver of the SF need not let go of what is gone.
+        let _ = self.step(Step::Gone);
+        drop(child);
+        drop(representor);
+        let anew = Functions::create_sf(board, number)?;
+        self.id.store(anew.0.into(), Relaxed);
+        {
+            let mut inner = self.inner.lock();
+            inner.stage = inner.stage.after(Step::Created).map_err(|_| EIO)?;
+            inner.state = FunctionState::INACTIVE;
+        }
+        let made = self.configure_as(board, &config).map_err(Error::from);
+        let made = made.and_then(|()| {
+            self.limit_again(board)?;
+            let port = self.port().ok_or(ENODEV)?;
+            let representor = Representor::new(board, anew, port)?;
+            self.inner.lock().visible.representor = Some(representor);
+            Ok(matches!(stage, Stage::Active | Stage::Activating))
+        });
+        made.inspect_err(|_| {
+            // If it fails, that is in the log.
+            let _ = board.admin.send(anew, DestroySf {});
+        })
     }
 
     /// Returns the set that it belongs to.
@@ -276,7 +329,7 @@ impl FunctionPort {
             state: U16::new(state.0),
             rsvd: [0; 2],
         };
-        let result = board.admin.send(self.id, command);
+        let result = board.admin.send(self.id(), command);
         match result {
             Ok(()) => {
                 let mut inner = self.inner.lock();
@@ -298,11 +351,12 @@ impl FunctionPort {
     }
 
     fn child(&self, number: u32, parent: &Device<Bound>) -> Result<sf::Child> {
-        let this = self.functions.find(self.id).ok_or(ENODEV)?;
+        let this = self.functions.find(self.id()).ok_or(ENODEV)?;
         sf::Child::new(this, number, parent)
     }
 
-    fn activate(&self, extack: &mut ExtAck<'_>) -> Result {
+    /// Activates the function, and lets a driver have it.
+    pub(crate) fn activate(&self, extack: &mut ExtAck<'_>) -> Result {
         if self.stage() == Stage::Active {
             return Ok(());
         }
@@ -379,7 +433,7 @@ impl FunctionPort {
             dev_warn!(
                 board.device(),
                 "function {:#x} keeps its rate: {error}\n",
-                self.id.0
+                self.id().0
             );
         }
     }
@@ -396,7 +450,10 @@ impl FunctionPort {
     /// Makes the handles dead that clients have of the function and its representor, since there is
     /// nothing, or soon will be, that they could clean up.
     pub(crate) fn cut_off(&self, board: &Board) {
-        for id in [Some(self.id), self.id.representor()].into_iter().flatten() {
+        for id in [Some(self.id()), self.id().representor()]
+            .into_iter()
+            .flatten()
+        {
             if let Some(owner) = board.routes.get(id) {
                 owner.close();
             }
@@ -405,13 +462,13 @@ impl FunctionPort {
 
     /// Ends an SF, whose port is gone. Returns whether the device confirmed that.
     pub(crate) fn destroy(&self, device: &Device<Bound>, board: &Board) -> bool {
-        match board.admin.send(self.id, DestroySf {}) {
+        match board.admin.send(self.id(), DestroySf {}) {
             Ok(()) => true,
             Err(error) => {
                 dev_warn!(
                     device,
                     "ending function {:#x}: {error}; its id stays out of use\n",
-                    self.id.0
+                    self.id().0
                 );
                 false
             }
@@ -423,6 +480,18 @@ impl FunctionPort {
         self.configure_as(board, &self.original)
     }
 
+    /// Limits the rates of the function as they were before a reset of the device.
+    fn limit_again(&self, board: &Board) -> Result<(), CmdError> {
+        let rate = {
+            let inner = self.inner.lock();
+            inner.visible.rate.as_ref().map(|rate| rate.get().clone())
+        };
+        rate.map_or(Ok(()), |rate| {
+            rate.rename(self.id());
+            rate.order_again(board)
+        })
+    }
+
     /// Configures the function anew, after a reset of the device, and returns it to its state.
     pub(crate) fn provision_again(&self, board: &Board) -> Result<(), CmdError> {
         let (config, stage) = {
@@ -430,13 +499,7 @@ impl FunctionPort {
             (inner.config, inner.stage)
         };
         self.configure_as(board, &config)?;
-        let rate = {
-            let inner = self.inner.lock();
-            inner.visible.rate.as_ref().map(|rate| rate.get().clone())
-        };
-        if let Some(rate) = rate {
-            rate.order_again(board)?;
-        }
+        self.limit_again(board)?;
         if matches!(stage, Stage::Active | Stage::Activating) {
             self.note(FunctionState::ACTIVE);
             return Ok(());
@@ -453,7 +516,7 @@ impl FunctionPort {
             max_eqs: config.max_eqs,
             ..ConfigureFunction::default()
         };
-        board.admin.send(self.id, command)
+        board.admin.send(self.id(), command)
     }
 
     /// Changes one field of the configuration.
@@ -476,7 +539,7 @@ impl FunctionPort {
         };
         board
             .admin
-            .send(self.id, command)
+            .send(self.id(), command)
             .map_err(|error| failed(extack, what, error))?;
         self.inner.lock().config = config;
         Ok(())

@@ -18,6 +18,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -46,8 +50,8 @@ use crate::{
 /// It changes with the lock of the devlink instance held.
 #[pin_data]
 pub(crate) struct Limited {
-    /// Whose leaf it is.
-    function: Option<FunctionId>,
+    /// Whose leaf it is, if it is one.
+    function: Option<Atomic<u32>>,
     /// Held for moments only, and one at a time.
     #[pin]
     state: Mutex<State>,
@@ -64,6 +68,7 @@ impl Limited {
     fn new(function: Option<FunctionId>, node: u16) -> Result<Arc<Self>> {
         let rate = Rate::default();
         let parent = None;
+        let function = function.map(|id| Atomic::new(id.0.into()));
         Arc::pin_init(
             pin_init!(Self {
                 function,
@@ -107,8 +112,19 @@ impl Limited {
             node: U16::new(self.node()),
             parent: U16::new(parent.map_or(RATE_ROOT, |parent| parent.node())),
         };
-        let about = self.function.unwrap_or(board.own());
+        let about = match &self.function {
+            // CAST: it is one of 16 bits.
+            Some(id) => FunctionId(id.load(Relaxed) as u16),
+            None => board.own(),
+        };
         board.admin.send_with(about, command, rate)
+    }
+
+    /// Takes note of the id that the function of a leaf has after a reset.
+    pub(crate) fn rename(&self, function: FunctionId) {
+        if let Some(id) = &self.function {
+            id.store(function.0.into(), Relaxed);
+        }
     }
 
     /// Has the device enforce anew what it forgot in a reset.

@@ -137,14 +137,7 @@ impl Functions {
             index,
             by_hand: true,
         };
-        let port = FunctionPort::add(
-            self,
-            board,
-            (id, kind),
-            request.index_for(id),
-            locked,
-            extack,
-        )?;
+        let port = FunctionPort::add(self, board, (id, kind), request, locked, extack)?;
         self.remember(&port).inspect_err(|_| port.vanish())?;
         Ok(port)
     }
@@ -204,7 +197,7 @@ impl Functions {
                 index,
                 by_hand: false,
             };
-            let port = FunctionPort::add(self, board, (id, kind), id.0.into(), locked, extack)?;
+            let port = FunctionPort::add(self, board, (id, kind), &Request::NONE, locked, extack)?;
             self.remember(&port).inspect_err(|_| port.vanish())?;
         }
         Ok(())

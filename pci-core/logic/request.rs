@@ -12,7 +12,10 @@ use ferrite_abi::ids::{
 /// The first port index that users may choose: those below name functions by their ids.
 pub const FIRST_CHOSEN_INDEX: u32 = 0x1_0000;
 
-const _: () = assert!(((FunctionId::FIRST_SF + MAX_SFS) as u32) < FIRST_CHOSEN_INDEX);
+/// How far apart the indices are that a function's port may have. No id of a VF or SF is larger.
+const STEP: u32 = 0x800;
+
+const _: () = assert!(((FunctionId::FIRST_SF + MAX_SFS) as u32) <= STEP);
 
 /// What the port is to be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +102,22 @@ impl Request {
         Ok(())
     }
 
-    /// Returns the index of the port of `function`.
-    pub fn index_for(&self, function: FunctionId) -> u32 {
-        self.index.unwrap_or(function.0.into())
+    /// The request of nobody, for functions that come by themselves.
+    pub const NONE: Self = Self {
+        wanted: Wanted::Other,
+        pfnum: 0,
+        controller: None,
+        index: None,
+    };
+
+    /// Returns the indices that the port of `function` may have: the one that was asked for, or the id of the
+    /// function, and others for when an older port has that, whose function changed its id.
+    pub fn indices_for(&self, function: FunctionId) -> impl Iterator<Item = u32> {
+        let (first, count) = match self.index {
+            Some(index) => (index, 1),
+            None => (function.0.into(), FIRST_CHOSEN_INDEX / STEP),
+        };
+        (0..count).map(move |n| first + n * STEP)
     }
 }
 

@@ -2,7 +2,10 @@
 
 //! What users may ask for with `devlink port add`.
 
-use ferrite_abi::ids::FunctionId;
+use ferrite_abi::ids::{
+    FunctionId,
+    MAX_SFS, //
+};
 use ferrite_core_logic::request::{
     is_station_address,
     BadRequest,
@@ -32,8 +35,20 @@ fn plain_requests_are_fine() {
     for request in [SF, vf, chosen] {
         assert_eq!(request.check(true), Ok(()));
     }
-    assert_eq!(SF.index_for(FunctionId(0x107)), 0x107);
-    assert_eq!(chosen.index_for(FunctionId(0x107)), FIRST_CHOSEN_INDEX);
+    let id = FunctionId(0x107);
+    assert_eq!(SF.indices_for(id).next(), Some(0x107));
+    assert!(chosen.indices_for(id).eq([FIRST_CHOSEN_INDEX]));
+}
+
+#[test]
+fn indices_of_the_driver_are_all_its_own() {
+    let of = |id| SF.indices_for(FunctionId(id)).collect::<Vec<_>>();
+    let (first, last) = (of(1), of(FunctionId::FIRST_SF + MAX_SFS - 1));
+    assert!(first.len() > 8);
+    for index in first.iter().chain(&last) {
+        assert!(*index < FIRST_CHOSEN_INDEX);
+    }
+    assert!(first.iter().all(|index| !last.contains(index)));
 }
 
 #[test]
