@@ -59,7 +59,7 @@ class Bench:
         """An SF, whose representor a bridge connects with the uplink."""
         self.undo.callback(cmd, f"devlink dev eswitch set pci/{self.pci} mode legacy")
         devlink(f"dev eswitch set pci/{self.pci} mode switchdev")
-        port = Port(next(iter(devlink(f"port add pci/{self.pci} flavour pcisf pfnum 0 sfnum 1")["port"])))
+        port = Port.create(self.pci, "flavour pcisf pfnum 0 sfnum 1")
         self.undo.callback(port.clean)
         port.activate()
         ip("link add name bench type bridge")
