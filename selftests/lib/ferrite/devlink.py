@@ -57,9 +57,15 @@ class Port:
     @classmethod
     def add(cls, pci, words):
         """Adds a port, `flavour pcisf pfnum 0 sfnum 88`; the end of the test deletes it."""
-        port = cls(next(iter(devlink(f"port add pci/{pci} {words}")["port"])))
+        port = cls.create(pci, words)
         defer(port.clean)
         return port
+
+    @classmethod
+    def create(cls, pci, words):
+        """Adds a port that stays. (What devlink -j says to this is no JSON.)"""
+        done = cmd(f"devlink port add pci/{pci} {words}", timeout=60)
+        return cls(re.match(r"(pci/\S+/\d+):", done.stdout)[1])
 
     def show(self):
         """Returns what devlink shows of it."""
@@ -130,8 +136,8 @@ class Sf:
     @property
     def netdev(self):
         """Name of the net device, or None."""
-        found = [path.name for path in self.path.glob("ferrite_core.eth.*/net/*")]
-        return found[0] if found else None
+        shown = devlink("port show").get("port", {})
+        return next((port.get("netdev") for handle, port in shown.items() if handle.startswith(f"{self.handle}/")), None)
 
     def wait_netdev(self):
         """Waits for the net device and returns its name."""

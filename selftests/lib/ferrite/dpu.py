@@ -25,13 +25,12 @@ def put(path, text):
         os.close(file)
 
 
-def stands_for_another(netdev):
-    """Whether a network device, by its directory in sysfs, is the representor of a VF or SF."""
+def port_name(netdev):
+    """Returns the name that the switch has for a network device, given as its directory in sysfs."""
     try:
-        return (netdev / "phys_port_name").read_text(encoding="ascii").startswith("pf")
+        return (netdev / "phys_port_name").read_text(encoding="ascii").strip()
     except OSError:
-        # It has no such name, or went meanwhile.
-        return False
+        return ""
 
 
 class Pci:
@@ -69,8 +68,10 @@ class Pci:
 
     @property
     def netdev(self):
-        """Name of the network device, or None. One in another network namespace is not seen, nor are representors."""
-        found = [path.name for path in self.path.glob("net/*") if not stands_for_another(path)]
+        """Name of its own network device, or None. One in another network namespace is not seen."""
+        # Representors and the devices of SFs are children of the PF as well.
+        own = "p0" if (self.path / "sriov_totalvfs").exists() else ""
+        found = [path.name for path in self.path.glob("net/*") if port_name(path) == own]
         return found[0] if found else None
 
     def wait_netdev(self):
