@@ -29,7 +29,7 @@ def sf_devices():
 def largest(pci):
     """Returns how many SFs the device can have, which it tells as a devlink resource."""
     resources = devlink(f"resource show pci/{pci}")["resources"][f"pci/{pci}"]
-    return {resource["name"]: resource for resource in resources}["max_SFs"]
+    return {resource["name"]: resource for resource in resources}["max_local_SFs"]
 
 
 def occupied(pci):
