@@ -55,8 +55,7 @@ def contexts_and_filters_stay_when_the_port_goes_down_and_rings_change():
     left = both.left
     context = number(left.ethtool(f"-X {left.netdev} context new start 1 equal 1"))
     number(left.ethtool(f"-N {left.netdev} flow-type ip4 l4proto 1 context {context}"))
-    dropped = number(left.ethtool(f"-N {left.netdev} flow-type udp4 dst-port 9 action -1 loc 7"))
-    ksft_eq(dropped, 7)
+    left.ethtool(f"-N {left.netdev} flow-type udp4 dst-port 9 action -1 loc 7")
     left.ethtool(f"-G {left.netdev} rx 128 tx 128")
     left.down()
     left.up()
