@@ -64,8 +64,11 @@ class Bench:
         port.activate()
         ip("link add name bench type bridge")
         self.undo.callback(ip, "link del bench")
-        for member in (self.pci.wait_netdev(), port.wait_netdev()):
-            ip(f"link set {member} master bench up")
+        uplink = self.pci.wait_netdev()
+        self.undo.callback(cmd, f"ip link set {uplink} mtu 1500", fail=False)
+        # Tests make the MTU of both ends larger, and know nothing of the bridge between them.
+        for member in (uplink, port.wait_netdev()):
+            ip(f"link set {member} mtu 9600 master bench up")
         ip("link set bench up")
         sf = Sf.of(1)
         sf.enable()
