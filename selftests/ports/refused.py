@@ -57,7 +57,7 @@ def an_index_that_is_taken():
     pci = need_dpus(1)[0]
     set_mode(pci, "switchdev")
     Port.add(f"{pci}/70000", "flavour pcisf pfnum 0 sfnum 7")
-    refused(f"port add pci/{pci}/70000 flavour pcisf pfnum 0 sfnum 8", "70000 is in use|exists")
+    refused(f"port add pci/{pci}/70000 flavour pcisf pfnum 0 sfnum 8", "port index is in use; use another")
 
 
 def an_index_that_is_the_driver_s():
