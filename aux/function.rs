@@ -24,7 +24,10 @@ use ferrite_abi::{
         Submission, //
     },
     bar::Doorbell,
-    ids::FunctionId,
+    ids::{
+        FunctionId,
+        FunctionKind, //
+    },
     regs::Features,
     ring::Depth,
     wire::IntoBytes, //
@@ -211,7 +214,8 @@ impl Function {
     ///
     /// [`irq::Registration::vector`] is the number that the device knows it by, for commands such as
     /// [`CreateQueue`](ferrite_abi::cmd::CreateQueue). It is taken from the PCI function that does DMA
-    /// for this one, and shared if that has no more: the handler may be called for nothing.
+    /// for this one, and shared if that has no more: the handler may be called for nothing. A PF or VF
+    /// shares none of its vectors while there are enough.
     ///
     /// # Errors
     ///
@@ -227,7 +231,12 @@ impl Function {
             return Err(EINVAL);
         }
         let device = self.dma_device()?;
-        self.shared.vectors.request_any(&device, name, handler)
+        let alone = matches!(
+            self.id().kind(),
+            Some(FunctionKind::Pf | FunctionKind::Vf(_))
+        );
+        let vectors = &self.shared.vectors;
+        vectors.request_any(&device, alone, name, handler)
     }
 
     /// Returns the devlink port that the function's Ethernet port belongs to, if there is one.

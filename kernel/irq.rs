@@ -63,6 +63,8 @@ struct Slot {
     index: u16,
     irq: u32,
     users: u32,
+    /// Its user shares it with nobody.
+    alone: bool,
 }
 
 /// The vectors of a device that are given out as they are asked for.
@@ -78,10 +80,11 @@ struct Pool {
 }
 
 impl Pool {
-    /// Takes a vector that nobody has, or else that of the fewest users.
+    /// Takes a vector that nobody has, for one user `alone` if that is asked for; or else, of those
+    /// that can be shared, that of the fewest users.
     ///
     /// The device must have vectors allocated until what is returned is dropped.
-    fn take(self: &Arc<Self>) -> Result<Share> {
+    fn take(self: &Arc<Self>, alone: bool) -> Result<Share> {
         let mut slots = self.slots.lock();
         if self.dynamic {
             slots.reserve(1, GFP_KERNEL)?;
@@ -89,13 +92,15 @@ impl Pool {
                 slots.push(slot, GFP_KERNEL)?;
             }
         }
-        let slot = slots.iter_mut().min_by_key(|slot| slot.users);
-        let slot = slot.ok_or(ENOSPC)?;
+        let free = slots.iter_mut().filter(|slot| !slot.alone);
+        let slot = free.min_by_key(|slot| slot.users).ok_or(ENOSPC)?;
+        slot.alone = alone && slot.users == 0;
         slot.users += 1;
         Ok(Share {
             pool: self.clone(),
             index: slot.index,
             irq: slot.irq,
+            alone: slot.alone,
         })
     }
 
@@ -117,6 +122,7 @@ impl Pool {
             // CAST: it is positive where the index is not negative.
             irq: map.virq as u32,
             users: 0,
+            alone: false,
         })
     }
 
@@ -126,6 +132,7 @@ impl Pool {
             return;
         };
         slots[at].users -= 1;
+        slots[at].alone = false;
         if slots[at].users > 0 || !self.dynamic {
             return;
         }
@@ -148,6 +155,7 @@ struct Share {
     pool: Arc<Pool>,
     index: u16,
     irq: u32,
+    alone: bool,
 }
 
 impl Drop for Share {
@@ -197,8 +205,13 @@ impl Vectors {
         let mut slots = KVec::new();
         for index in fixed..count.try_into()? {
             let irq = allocation.irq(index)?;
-            let users = 0;
-            slots.push(Slot { index, irq, users }, GFP_KERNEL)?;
+            let slot = Slot {
+                index,
+                irq,
+                users: 0,
+                alone: false,
+            };
+            slots.push(slot, GFP_KERNEL)?;
         }
         let pool = Arc::pin_init(
             pin_init!(Pool {
@@ -251,7 +264,8 @@ impl Vectors {
 
     /// Lets `handler` handle the interrupts of a vector that nobody else has, or if there is none, of
     /// one that the fewest others have: it may then be called for interrupts that are not its own.
-    /// [`Registration::vector`] tells which one it is.
+    /// [`Registration::vector`] tells which one it is. With `alone` nobody else gets a vector that nobody
+    /// had; [`Registration::is_alone`] tells whether that came true.
     ///
     /// # Errors
     ///
@@ -260,11 +274,12 @@ impl Vectors {
     pub fn request_any(
         self: &Arc<Self>,
         device: &Device<Bound>,
+        alone: bool,
         name: fmt::Arguments<'_>,
         handler: Arc<dyn Handler + Send>,
     ) -> Result<Registration> {
         let _allocation = self.allocation.access(device)?;
-        let share = self.pool.take()?;
+        let share = self.pool.take(alone)?;
         let (vector, irq) = (share.index, share.irq);
         let target = Target::Hard(handler);
         self.register(device, vector, irq, Some(share), name, target)
@@ -295,11 +310,13 @@ impl Vectors {
         target: Target,
     ) -> Result<Registration> {
         let name = CString::try_from_fmt(name)?;
+        let alone = share.as_ref().is_none_or(|share| share.alone);
         let line = Devres::new(device, Line::new(irq, device.into(), name, target, share))?;
         Ok(Registration {
             line,
             vector,
             irq,
+            alone,
             _vectors: self.clone(),
         })
     }
@@ -424,6 +441,7 @@ pub struct Registration {
     line: Devres<Line>,
     vector: u16,
     irq: u32,
+    alone: bool,
     // Dropped last: vectors are freed when nobody has requested them.
     _vectors: Arc<Vectors>,
 }
@@ -432,6 +450,11 @@ impl Registration {
     /// Returns the number of the vector, as the device knows it.
     pub fn vector(&self) -> u16 {
         self.vector
+    }
+
+    /// Returns whether nobody else has the vector, nor will while this lives.
+    pub fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Returns the Linux interrupt number.

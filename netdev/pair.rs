@@ -194,7 +194,10 @@ impl QueuePair {
         napi.with_poller(|pair, instance| pair.rx.refill(instance));
         napi.bind(rtnl, index)?;
         // From here on nothing fails: an interrupt that was told of must be forgotten first.
-        napi.set_irq(irq.irq());
+        // One notifier of its affinity is all that an interrupt can have.
+        if irq.is_alone() {
+            napi.set_irq(irq.irq());
+        }
         napi.enable();
         // Looks for what came before it was enabled.
         scheduler.schedule();

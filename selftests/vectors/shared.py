@@ -4,7 +4,7 @@
 
 from ferrite import Pair, defer, ip, ksft_eq, ksft_gt, ksft_in, make_sf, need_dpus, run, set_mode
 
-VECTORS = 3
+VECTORS = 4
 
 
 def taken(pci):
