@@ -19,6 +19,7 @@ pub use vf::{
     Held, //
 };
 
+use crate::netdev_ops::optional;
 use core::{
     marker::PhantomData,
     pin::Pin, //
@@ -227,31 +228,11 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
 
 impl<T: Driver> Adapter<T> {
     const ERROR_HANDLERS: bindings::pci_error_handlers = bindings::pci_error_handlers {
-        error_detected: if T::HAS_ERROR_DETECTED {
-            Some(Self::error_detected)
-        } else {
-            None
-        },
-        slot_reset: if T::HAS_SLOT_RESET {
-            Some(Self::slot_reset)
-        } else {
-            None
-        },
-        resume: if T::HAS_RESUME {
-            Some(Self::resume)
-        } else {
-            None
-        },
-        reset_prepare: if T::HAS_RESET_PREPARE {
-            Some(Self::reset_prepare)
-        } else {
-            None
-        },
-        reset_done: if T::HAS_RESET_DONE {
-            Some(Self::reset_done)
-        } else {
-            None
-        },
+        error_detected: optional!(HAS_ERROR_DETECTED, error_detected),
+        slot_reset: optional!(HAS_SLOT_RESET, slot_reset),
+        resume: optional!(HAS_RESUME, resume),
+        reset_prepare: optional!(HAS_RESET_PREPARE, reset_prepare),
+        reset_done: optional!(HAS_RESET_DONE, reset_done),
         ..pin_init::zeroed()
     };
     const DMA_MASK: u64 = {

@@ -313,34 +313,38 @@ mod tests {
     #[test]
     fn fields_are_told() -> Result {
         let mut fabricated = Fabricated::new(0)?;
-        fabricated.uses(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_BASIC,
-            offset_of!(Fields, basic),
-        );
-        fabricated.uses(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL,
-            offset_of!(Fields, control),
-        );
-        fabricated.uses(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ETH_ADDRS,
-            offset_of!(Fields, eth),
-        );
-        fabricated.uses(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_VLAN,
-            offset_of!(Fields, vlan),
-        );
-        fabricated.uses(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV4_ADDRS,
-            offset_of!(Fields, ipv4),
-        );
-        fabricated.uses(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS,
-            offset_of!(Fields, ports),
-        );
-        fabricated.uses(
-            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_TCP,
-            offset_of!(Fields, tcp),
-        );
+        for (key, offset) in [
+            (
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_BASIC,
+                offset_of!(Fields, basic),
+            ),
+            (
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL,
+                offset_of!(Fields, control),
+            ),
+            (
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ETH_ADDRS,
+                offset_of!(Fields, eth),
+            ),
+            (
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_VLAN,
+                offset_of!(Fields, vlan),
+            ),
+            (
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV4_ADDRS,
+                offset_of!(Fields, ipv4),
+            ),
+            (
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS,
+                offset_of!(Fields, ports),
+            ),
+            (
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_TCP,
+                offset_of!(Fields, tcp),
+            ),
+        ] {
+            fabricated.uses(key, offset);
+        }
         fabricated.key.basic.n_proto = 0x0800u16.to_be();
         fabricated.mask.basic.n_proto = 0xffff;
         fabricated.key.basic.ip_proto = 6;
