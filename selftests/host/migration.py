@@ -26,6 +26,8 @@ class Machine:
     def __init__(self, args, directory, name, incoming=False):
         self.name = name
         self.path = f"{directory}/{name}"
+        # QEMU is handed sockets that listen already: who connects need not wait for it to make them.
+        listeners, (console, qmp) = zip(*(self.listen(f"{self.path}.{end}") for end in ("console", "qmp")))
         command = [
             args.qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-M", "q35,kernel-irqchip=split", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "512M",
@@ -36,8 +38,8 @@ class Machine:
                        f" no_timer_check tsc=reliable intel_iommu=on ferrite.modules={args.modules}",
             "-fsdev", f"local,id=rootfs,path={args.root},security_model=none,readonly=on,multidevs=remap",
             "-device", "virtio-9p-pci,fsdev=rootfs,mount_tag=rootfs",
-            "-chardev", f"socket,id=console,path={self.path}.console,server=on,wait=on", "-serial", "chardev:console",
-            "-qmp", f"unix:{self.path}.qmp,server=on,wait=off",
+            "-chardev", f"socket,id=console,fd={listeners[0].fileno()},server=on,wait=on", "-serial", "chardev:console",
+            "-chardev", f"socket,id=qmp,fd={listeners[1].fileno()},server=on,wait=off", "-mon", "chardev=qmp,mode=control",
         ]
         for index in (0, 1):
             command += ["-netdev", f"hubport,id=uplink{index},hubid=0",
@@ -46,27 +48,23 @@ class Machine:
                                    f"mac=02:fe:00:00:{index:02x}:00"]
         if incoming:
             command += ["-incoming", "defer"]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        self.console = Console(self.connect(f"{self.path}.console"))
-        self.qmp = self.connect(f"{self.path}.qmp").makefile("rw", encoding="utf-8")
-        json.loads(self.qmp.readline())
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[end.fileno() for end in listeners])
+        for listener in listeners:
+            listener.close()
+        self.console = Console(console)
+        self.qmp = qmp.makefile("rw", encoding="utf-8")
+        if not self.qmp.readline():
+            raise RuntimeError(f"QEMU {self.name} ended with {self.process.wait()}")
         self.command("qmp_capabilities")
 
-    def connect(self, path):
-        """Connects to a socket of the process as soon as that is there."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            link = socket.socket(socket.AF_UNIX)
-            try:
-                link.connect(path)
-                return link
-            except (FileNotFoundError, ConnectionRefusedError):
-                link.close()
-                if self.process.poll() is not None:
-                    raise RuntimeError(f"QEMU {self.name} ended with {self.process.returncode}") from None
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.02)
+    @staticmethod
+    def listen(path):
+        """Returns both ends of a socket: the one that listens, and one that is connected to it."""
+        listener, link = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(1)
+        link.connect(path)
+        return listener, link
 
     def command(self, execute, **arguments):
         """Carries out a QMP command and returns its answer."""
