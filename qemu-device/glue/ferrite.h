@@ -133,9 +133,6 @@ uint16_t ferrite_function_realize(FerriteFunction *function,
                                   uint64_t doorbells_size, uint16_t vectors,
                                   Error **errp);
 void ferrite_function_unrealize(FerriteFunction *function);
-/* Ends a write to the configuration space: function-level reset, and sync. */
-void ferrite_function_config_written(FerriteFunction *function, uint32_t addr,
-                                     uint32_t val, int len);
 /* Resets what is here of a function, which the PCI core does not know of. */
 void ferrite_function_reset(FerriteFunction *function);
 /* Has the model reset a function. */
@@ -150,6 +147,15 @@ void ferrite_function_set_vectors(FerriteFunction *function, uint16_t vectors);
 void ferrite_function_add_acs(FerriteFunction *function, uint16_t offset);
 /* Sends what the model raised. */
 void ferrite_function_deliver(FerriteFunction *function);
+
+/* config.c */
+
+/*
+ * Writes to the configuration space, with what follows from it: a function-level
+ * reset, and what the model is told.
+ */
+void ferrite_function_write_config(FerriteFunction *function, uint32_t addr,
+                                   uint32_t val, int len);
 
 /* host.c */
 FerriteHost ferrite_host(FerritePf *pf);

@@ -207,13 +207,6 @@ void ferrite_function_unrealize(FerriteFunction *function)
     }
 }
 
-void ferrite_function_config_written(FerriteFunction *function, uint32_t addr,
-                                     uint32_t val, int len)
-{
-    pcie_cap_flr_write_config(function->pci, addr, val, len);
-    ferrite_sync(function->pf);
-}
-
 bool ferrite_function_in_flr(FerriteFunction *function)
 {
     PCIDevice *pci = function->pci;

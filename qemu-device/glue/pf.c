@@ -173,8 +173,7 @@ static void ferrite_vm_state_changed(void *opaque, bool running, RunState state)
 static void ferrite_pf_write_config(PCIDevice *pci, uint32_t addr,
                                     uint32_t val, int len)
 {
-    pci_default_write_config(pci, addr, val, len);
-    ferrite_function_config_written(&FERRITE_PF(pci)->function, addr, val, len);
+    ferrite_function_write_config(&FERRITE_PF(pci)->function, addr, val, len);
 }
 
 static void ferrite_pf_reset_hold(Object *obj, ResetType type)

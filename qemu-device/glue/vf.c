@@ -15,8 +15,7 @@
 static void ferrite_vf_write_config(PCIDevice *pci, uint32_t addr,
                                     uint32_t val, int len)
 {
-    pci_default_write_config(pci, addr, val, len);
-    ferrite_function_config_written(&FERRITE_VF(pci)->function, addr, val, len);
+    ferrite_function_write_config(&FERRITE_VF(pci)->function, addr, val, len);
 }
 
 static void ferrite_vf_reset_hold(Object *obj, ResetType type)
