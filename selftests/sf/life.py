@@ -12,7 +12,7 @@ import time
 from ferrite import (KsftFailEx, Pair, Port, Sf, bridge, ksft_eq, ksft_pr, make_sf, need_dpus, ports, run, set_mode,
                      wait_for)
 
-STEPS = int(os.environ.get("STEPS", "60"))
+STEPS = int(os.environ.get("STEPS", "30"))
 MOST = 6
 
 

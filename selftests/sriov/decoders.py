@@ -9,7 +9,7 @@ from ferrite import Pair, bkg, defer, ksft_eq, ksft_ge, need_dpus, run
 
 COMMAND = 4
 MEMORY_AND_MASTER, NOTHING = b"\x06\x00", b"\x00\x00"
-PINGS = 1500
+PINGS = 500
 
 
 def others_reach_their_devices_meanwhile():
