@@ -151,8 +151,8 @@ void ferrite_function_deliver(FerriteFunction *function);
 /* config.c */
 
 /*
- * Writes to the configuration space, with what follows from it: a function-level
- * reset, and what the model is told.
+ * Writes to the configuration space, with what follows: a function-level reset,
+ * and what the model is told.
  */
 void ferrite_function_write_config(FerriteFunction *function, uint32_t addr,
                                    uint32_t val, int len);
