@@ -10,6 +10,7 @@ mod driver;
 pub mod frame;
 mod host;
 mod machine;
+pub mod virtio;
 
 pub use driver::{
     Driver,

@@ -47,7 +47,7 @@ impl Handler for QueryLink {
 }
 
 impl Handler for EnablePort {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -65,7 +65,7 @@ impl Handler for EnablePort {
 }
 
 impl Handler for SetMac {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -82,7 +82,7 @@ impl Handler for SetMac {
 }
 
 impl Handler for SetMtu {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -99,7 +99,7 @@ impl Handler for SetMtu {
 }
 
 impl Handler for SetRxMode {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
 
     fn least_data(&self) -> usize {
         let count = usize::from(self.count.get()).min(MAX_RX_FILTER);

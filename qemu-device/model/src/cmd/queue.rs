@@ -43,7 +43,7 @@ impl From<SetupError> for Status {
 }
 
 impl Handler for CreateQueue {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)

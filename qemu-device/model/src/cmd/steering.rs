@@ -38,7 +38,7 @@ use crate::steering::{
 };
 
 impl Handler for SetRss {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -67,7 +67,7 @@ impl Handler for SetRss {
 }
 
 impl Handler for RemoveRss {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const NEEDS: Features = Features::RSS_CONTEXTS;
 
     fn is_clean(&self) -> bool {
@@ -81,7 +81,7 @@ impl Handler for RemoveRss {
 }
 
 impl Handler for SetFilter {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const NEEDS: Features = Features::FILTERS;
 
     fn handle(&self, call: &mut Call<'_>, data: &mut cmd::Filter) -> Result<(), Status> {
@@ -100,7 +100,7 @@ impl Handler for SetFilter {
 }
 
 impl Handler for RemoveFilter {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const NEEDS: Features = Features::FILTERS;
 
     fn is_clean(&self) -> bool {
