@@ -4,24 +4,26 @@
 //! more to it than a status, what is answered (`CreateQueueDone`).
 
 mod device;
+mod dirty_log;
 mod eswitch;
 mod fault;
 mod function;
+mod migration;
 mod port;
 mod queue;
 mod rate;
 mod steering;
-mod virtio;
 
 pub use device::*;
+pub use dirty_log::*;
 pub use eswitch::*;
 pub use fault::*;
 pub use function::*;
+pub use migration::*;
 pub use port::*;
 pub use queue::*;
 pub use rate::*;
 pub use steering::*;
-pub use virtio::*;
 
 use crate::admin::CommandInfo;
 
@@ -94,24 +96,19 @@ macro_rules! with_commands {
             CreateRateNode,
             DestroyRateNode,
             SetRate,
-            QueryVirtio,
-            CreateVirtio,
-            DestroyVirtio,
-            ModifyVirtio,
-            QueryVirtioState,
-            SetVirtioFeatures,
-            SetVirtioStatus,
-            ReadVirtioConfig,
-            EnableVirtqueue,
-            DisableVirtqueue,
-            QueryVirtqueue,
-            SetVirtqueueVector,
-            QueryVirtqueueStats,
-            SetVirtioGroup,
-            MapVirtio,
-            UnmapVirtio,
-            SwitchVirtioMap,
-            SuspendVirtio,
+            QueryMigration,
+            SuspendFunction,
+            ResumeFunction,
+            BeginSave,
+            ReadSave,
+            QuerySave,
+            EndSave,
+            BeginLoad,
+            WriteLoad,
+            EndLoad,
+            StartDirtyLog,
+            ReadDirtyLog,
+            StopDirtyLog,
             InjectFault,
             ClearFaults,
         }

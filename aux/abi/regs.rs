@@ -118,7 +118,7 @@ registers! {
         31:0 value, with_value;
     }
     /// Version of the contract, [`crate::ABI_VERSION`].
-    0x004 AbiVersion: Ro, reset 0x0001_0002 {
+    0x004 AbiVersion: Ro, reset 0x0001_0001 {
         /// Incompatible changes.
         31:16 major, with_major;
         /// Compatible additions.
@@ -294,7 +294,7 @@ crate::wire::codes! {
         RSS_CONTEXTS = 1 << 8;
         /// Filters that choose the RX queue.
         FILTERS = 1 << 9;
-        /// VFs can be provisioned. PF only, as are all that follow but `VIRTIO` and `DMA_LOG`.
+        /// VFs can be provisioned. PF only, as are all that follow.
         SRIOV = 1 << 16;
         /// SFs can be provisioned.
         SUB_FUNCTIONS = 1 << 17;
@@ -302,9 +302,9 @@ crate::wire::codes! {
         SWITCHDEV = 1 << 18;
         /// Functions can be virtio-net devices.
         VIRTIO = 1 << 19;
-        /// Functions can be suspended, saved and loaded.
+        /// VFs can be suspended, saved and loaded.
         MIGRATION = 1 << 20;
-        /// Writes of a function to memory can be logged.
+        /// Writes of a VF to memory can be logged.
         DMA_LOG = 1 << 21;
         /// Firmware images can be written.
         FLASH = 1 << 22;

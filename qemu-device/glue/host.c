@@ -11,6 +11,7 @@
 #include "qemu/bswap.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
+#include "hw/pci/msix.h"
 #include "hw/pci/pci.h"
 
 #include "ferrite.h"
@@ -146,6 +147,22 @@ static void ferrite_raise(void *opaque, uint16_t number, uint16_t vector)
     }
 }
 
+static bool ferrite_is_pending(void *opaque, uint16_t number, uint16_t vector)
+{
+    FerritePf *pf = opaque;
+    FerriteFunction *function = ferrite_lookup(pf, number);
+    PCIDevice *pci;
+
+    if (!function || vector >= function->pci->msix_entries_nr) {
+        return false;
+    }
+    pci = function->pci;
+    /* What was raised in this very run is not in the table yet. */
+    return pci->msix_pba[vector / 8] & BIT(vector % 8) ||
+           (test_bit(vector, function->raised) && msix_enabled(pci) &&
+            msix_is_masked(pci, vector));
+}
+
 static void ferrite_set_vectors(void *opaque, uint16_t number,
                                 uint16_t vectors)
 {
@@ -244,6 +261,12 @@ static void ferrite_trace(void *opaque, uint32_t kind, const uint64_t *words)
     case FERRITE_TRACE_FUNCTION:
         trace_ferrite_function(dev, a, b);
         break;
+    case FERRITE_TRACE_SUSPENDED:
+        trace_ferrite_suspended(dev, a, b);
+        break;
+    case FERRITE_TRACE_LOADED:
+        trace_ferrite_loaded(dev, a, b, c);
+        break;
     case FERRITE_TRACE_GUEST_ERROR:
         trace_ferrite_guest_error(dev, a, b, c);
         break;
@@ -262,6 +285,7 @@ FerriteHost ferrite_host(FerritePf *pf)
         .dma_load32 = ferrite_dma_load32,
         .dma_store32 = ferrite_dma_store32,
         .raise = ferrite_raise,
+        .is_pending = ferrite_is_pending,
         .set_vectors = ferrite_set_vectors,
         .uplink_send = ferrite_uplink_send,
         .uplink_ready = ferrite_uplink_ready,

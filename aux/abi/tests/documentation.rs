@@ -129,38 +129,33 @@ structs! {
     cmd::DestroyRateNode { node, rsvd }
     cmd::SetRate { node, parent }
     cmd::Rate { tx_max, tx_share, priority, weight, tc_bw }
-    cmd::QueryVirtio {}
-    cmd::QueryVirtioDone {
-        features, max_pairs, max_size, max_mappings, address_spaces, config_size
+    cmd::QueryMigration {}
+    cmd::MigrationInfo {
+        uuid, stream_version, oldest_version, caps, level, activity, max_ranges, min_page_shift,
+        max_page_shift, rsvd, max_runs, state_size, rsvd2
     }
-    cmd::CreateVirtio { features, mac, mtu, pairs, rsvd }
-    cmd::DestroyVirtio {}
-    cmd::ModifyVirtio { mask, mac }
-    cmd::QueryVirtioState {}
-    cmd::VirtioState { features, generation, control, pairs, status, suspended, rsvd }
-    cmd::SetVirtioFeatures { features }
-    cmd::SetVirtioStatus { status, rsvd }
-    cmd::ReadVirtioConfig {}
-    cmd::ReadVirtioConfigDone { generation }
-    cmd::VirtioConfig { bytes }
-    cmd::EnableVirtqueue {
-        descriptors, driver, device, index, size, vector, avail, used, rsvd
-    }
-    cmd::DisableVirtqueue { index, rsvd }
-    cmd::QueryVirtqueue { index, rsvd }
-    cmd::VirtqueueState { avail, used, syndrome, ready, rsvd }
-    cmd::SetVirtqueueVector { index, vector }
-    cmd::QueryVirtqueueStats { index, rsvd }
-    cmd::VirtqueueStats {
-        received_desc, completed_desc, packets, bytes, errors, dropped, interrupts
-    }
-    cmd::SetVirtioGroup { group, space }
-    cmd::VirtioMapping { iova, length, addr, access, rsvd }
-    cmd::VirtioMappings { entries }
-    cmd::MapVirtio { space, count, stage, rsvd }
-    cmd::UnmapVirtio { iova, length, space, rsvd }
-    cmd::SwitchVirtioMap { space, map }
-    cmd::SuspendVirtio { suspend, rsvd }
+    cmd::SuspendFunction { level, rsvd }
+    cmd::ResumeFunction { level, rsvd }
+    cmd::BeginSave { pass, version }
+    cmd::BeginSaveDone { length }
+    cmd::StreamChunk { bytes }
+    cmd::ReadSave { offset, length }
+    cmd::QuerySave {}
+    cmd::QuerySaveDone { unread, dirty, remaining, full, flags, rsvd }
+    cmd::EndSave {}
+    cmd::BeginLoad {}
+    cmd::WriteLoad { offset, length, rsvd }
+    cmd::LoadVerdict { fault, tag, record, taken }
+    cmd::EndLoad { commit, rsvd }
+    cmd::StartDirtyLog { count, page_shift, rsvd, max_runs }
+    cmd::LogRanges { ranges }
+    cmd::LogRange { iova, length }
+    cmd::StartDirtyLogDone { page_shift, rsvd }
+    cmd::ReadDirtyLog { iova, length, number, rsvd }
+    cmd::DirtyRuns { runs }
+    cmd::DirtyRun { iova, length }
+    cmd::ReadDirtyLogDone { runs, flags, number }
+    cmd::StopDirtyLog {}
     cmd::InjectFault { kind, opcode, skip, count, param }
     cmd::ClearFaults {}
     event::Event { kind, function, payload, meta }
@@ -168,7 +163,6 @@ structs! {
     event::FunctionChange { state, rsvd }
     event::QueueError { kind, index, syndrome, rsvd }
     event::HealthChange { syndrome }
-    event::VirtioChange { generation, status, rsvd }
     desc::QueueState { tail, arm, rsvd_driver, cq_tail, doorbell_event, rsvd_device }
     desc::TxDesc {
         addr, len, flags, vlan, csum_start, csum_offset, mss, header_len, rsvd
@@ -178,6 +172,23 @@ structs! {
     desc::RxCompletion {
         cookie, len, hash, flags, vlan, mss, segments, l4_offset, rsvd, timestamp
     }
+    mig::RecordHeader { tag, instance, length, number, checksum }
+    mig::StreamHeader {
+        magic, version, oldest_reader, abi_version, features, max_queues, vectors, rss_table,
+        max_mtu, max_contexts, max_filters, max_depth_log2, rsvd
+    }
+    mig::IdentityRecord { mac, vlan, caps, max_eqs, rsvd, rate, uuid }
+    mig::PortRecord { mac, mtu, mode, open, rsvd }
+    mig::RssRecord { transform, fields, key }
+    mig::FilterRecord { action, queue, context, rsvd, key, mask }
+    mig::RegisterRecord {
+        sq_addr, cq_addr, size, vector, control, scratch, syndrome, reset_ns, error, rsvd
+    }
+    mig::AdminRecord { sq_head, sq_tail, cq_head, cq_tail, depth_log2, rsvd }
+    mig::EventQueueRecord { ring_addr, vector, depth_log2, rsvd, head, tail, sequence }
+    mig::QueueRecord { head, cq_tail, signalled, skipped, since_interrupt, syndrome, marks, rsvd }
+    mig::PacketRecord { about }
+    mig::StreamEnd { records, rsvd }
 }
 
 macro_rules! codes {
@@ -195,15 +206,17 @@ macro_rules! codes {
 // in the tables of commands and of events.
 codes! { plain_codes:
     admin::Status, cmd::EswitchMode, cmd::FaultKind, cmd::FilterAction, cmd::QueueKind,
-    cmd::RssFlow, cmd::RssTransform, cmd::RuleActionKind, cmd::VirtioGroup, cmd::VirtioMap, cmd::VirtioStage, desc::TxStatus, event::FunctionState,
-    event::QueueSyndrome, event::Syndrome, regs::AdminError,
+    cmd::RssFlow, cmd::RssTransform, cmd::RuleActionKind, cmd::SavePass, cmd::SuspendLevel,
+    desc::TxStatus, event::FunctionState, event::QueueSyndrome, event::Syndrome, mig::StreamFault,
+    mig::StreamTag, regs::AdminError,
 }
 codes! { opcodes: admin::Opcode }
 codes! { event_kinds: event::EventKind }
 // Sets of flags, documented by bit number.
 codes! { flag_sets:
-    cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::RssFields, cmd::RssHash, cmd::RxMode,
-    cmd::QueueFlags, cmd::VirtioAccess, cmd::VirtioFields, desc::RxFlags, desc::TxDone, desc::TxFlags, regs::Features,
+    cmd::DirtyFlags, cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::MigrationActivity,
+    cmd::MigrationCaps, cmd::RssFields, cmd::RssHash, cmd::RxMode, cmd::QueueFlags, cmd::SaveFlags,
+    mig::QueueMarks, desc::RxFlags, desc::TxDone, desc::TxFlags, regs::Features,
 }
 
 macro_rules! constants {
@@ -237,22 +250,19 @@ constants! {
     bar::DOORBELL_TX = bar::DOORBELL_TX;
     bar::DOORBELL_RX = bar::DOORBELL_RX;
     bar::DOORBELL_VIRTIO = bar::DOORBELL_VIRTIO;
-    bar::DOORBELL_NOTIFY = bar::DOORBELL_NOTIFY;
     cmd::MAX_RULE_ACTIONS = cmd::MAX_RULE_ACTIONS;
     cmd::UPLINK = cmd::UPLINK;
     cmd::RATE_ROOT = cmd::RATE_ROOT;
     cmd::TRAFFIC_CLASSES = cmd::TRAFFIC_CLASSES;
     cmd::MAX_RX_FILTER = cmd::MAX_RX_FILTER;
+    cmd::MAX_CHUNK = cmd::MAX_CHUNK;
+    cmd::MAX_LOG_RANGES = cmd::MAX_LOG_RANGES;
+    cmd::MIN_LOG_PAGE_SHIFT = cmd::MIN_LOG_PAGE_SHIFT;
+    cmd::MAX_LOG_PAGE_SHIFT = cmd::MAX_LOG_PAGE_SHIFT;
+    cmd::MAX_DIRTY_RUNS = cmd::MAX_DIRTY_RUNS;
     cmd::RSS_KEY = cmd::RSS_KEY;
     cmd::MAX_RSS_TABLE = cmd::MAX_RSS_TABLE;
     cmd::RSS_FLOWS = cmd::RSS_FLOWS;
-    cmd::VIRTIO_MAX_PAIRS = cmd::VIRTIO_MAX_PAIRS;
-    cmd::VIRTIO_MAX_SIZE = cmd::VIRTIO_MAX_SIZE;
-    cmd::VIRTIO_NO_VECTOR = cmd::VIRTIO_NO_VECTOR;
-    cmd::VIRTIO_NO_QUEUE = cmd::VIRTIO_NO_QUEUE;
-    cmd::VIRTIO_ADDRESS_SPACES = cmd::VIRTIO_ADDRESS_SPACES;
-    cmd::VIRTIO_PAGE = cmd::VIRTIO_PAGE;
-    cmd::VIRTIO_MAPPINGS = cmd::VIRTIO_MAPPINGS;
     desc::STATE_ALIGN = desc::STATE_ALIGN;
     desc::RING_ALIGN = desc::RING_ALIGN;
     desc::MAX_TX_SEGMENTS = desc::MAX_TX_SEGMENTS;
@@ -273,6 +283,12 @@ constants! {
     ids::FunctionId::PF = ids::FunctionId::PF.0;
     ids::FunctionId::REPRESENTOR = ids::FunctionId::REPRESENTOR;
     ids::FunctionId::FIRST_SF = ids::FunctionId::FIRST_SF;
+    mig::STREAM_VERSION = mig::STREAM_VERSION;
+    mig::OLDEST_STREAM = mig::OLDEST_STREAM;
+    mig::STREAM_MAGIC = String::from_utf8_lossy(&mig::STREAM_MAGIC);
+    mig::OPTIONAL = mig::OPTIONAL;
+    mig::REMOVED = mig::REMOVED;
+    mig::MAX_RECORD = mig::MAX_RECORD;
     ring::Depth::LOG2_RANGE = range(ring::Depth::LOG2_RANGE);
 }
 
@@ -576,7 +592,6 @@ fn every_event_is_documented_as_it_is() {
         payload::<event::FunctionChange>("FunctionChange"),
         payload::<event::QueueError>("QueueError"),
         payload::<event::HealthChange>("HealthChange"),
-        payload::<event::VirtioChange>("VirtioChange"),
     ]);
     let defined = event::EventKind::NAMED
         .iter()

@@ -75,6 +75,14 @@ enum FerriteTrace {
      */
     FERRITE_TRACE_FUNCTION,
     /**
+     * A function was suspended or resumed: PCI function, level.
+     */
+    FERRITE_TRACE_SUSPENDED,
+    /**
+     * A stream was loaded or refused: PCI function, fault, tag of the record at fault.
+     */
+    FERRITE_TRACE_LOADED,
+    /**
      * The driver did what it must not: PCI function, which mistake, value.
      */
     FERRITE_TRACE_GUEST_ERROR,
@@ -250,6 +258,12 @@ typedef struct FerriteHost {
     void (*raise)(void *opaque,
                   uint16_t function,
                   uint16_t vector);
+    /**
+     * Returns whether an MSI-X vector was raised and is pending, as it is masked.
+     */
+    bool (*is_pending)(void *opaque,
+                       uint16_t function,
+                       uint16_t vector);
     /**
      * Changes the size of the MSI-X table that the capability of a VF tells.
      */
@@ -496,8 +510,8 @@ struct FerriteLatch *ferrite_device_latch(const struct FerriteDevice *device);
 void ferrite_latch_free(struct FerriteLatch *latch);
 
 /**
- * Notes a write of `size` bytes of `value` at `offset` in the doorbell BAR of a PCI function: 0 is the
- * PF, `1 + i` is VF `i`. Returns whether the device has to be scheduled to run. Any thread may call
+ * Notes a write of `size` bytes at `offset` in the doorbell BAR of a PCI function: 0 is the PF,
+ * `1 + i` is VF `i`. Returns whether the device has to be scheduled to run. Any thread may call
  * this at any time.
  *
  * # Safety
@@ -507,7 +521,6 @@ void ferrite_latch_free(struct FerriteLatch *latch);
 bool ferrite_latch_ring(const struct FerriteLatch *latch,
                         uint16_t function,
                         uint64_t offset,
-                        uint64_t value,
                         uint8_t size);
 
 #endif  /* FERRITE_FFI_H */

@@ -457,6 +457,9 @@ mod tests {
         false
     }
     unsafe extern "C" fn no_raise(_: *mut c_void, _: u16, _: u16) {}
+    unsafe extern "C" fn not_pending(_: *mut c_void, _: u16, _: u16) -> bool {
+        false
+    }
     unsafe extern "C" fn no_send(_: *mut c_void, _: *const u8, _: usize) {}
     unsafe extern "C" fn nothing(_: *mut c_void) {}
     unsafe extern "C" fn no_timer(_: *mut c_void, _: u64) {}
@@ -498,6 +501,7 @@ mod tests {
             dma_load32: no_load,
             dma_store32: no_store,
             raise: no_raise,
+            is_pending: not_pending,
             set_vectors: no_raise,
             uplink_send: no_send,
             uplink_ready: nothing,
@@ -607,10 +611,9 @@ mod tests {
         .unwrap();
         // SAFETY: `latch` came from `ferrite_device_latch`; it is freed once, last.
         unsafe {
-            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 0, 8));
-            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 4, 0, 2));
-            assert!(crate::doorbell::ferrite_latch_ring(latch, 0, 0, 0, 2));
-            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 0, 4));
+            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 8));
+            assert!(crate::doorbell::ferrite_latch_ring(latch, 0, 0, 4));
+            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 4));
             crate::doorbell::ferrite_latch_free(latch);
         }
     }

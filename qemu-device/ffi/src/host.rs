@@ -51,6 +51,8 @@ pub struct FerriteHost {
         unsafe extern "C" fn(opaque: *mut c_void, function: u16, addr: u64, value: u32) -> bool,
     /// Raises an MSI-X vector.
     pub raise: unsafe extern "C" fn(opaque: *mut c_void, function: u16, vector: u16),
+    /// Returns whether an MSI-X vector was raised and is pending, as it is masked.
+    pub is_pending: unsafe extern "C" fn(opaque: *mut c_void, function: u16, vector: u16) -> bool,
     /// Changes the size of the MSI-X table that the capability of a VF tells.
     pub set_vectors: unsafe extern "C" fn(opaque: *mut c_void, function: u16, vectors: u16),
     /// Sends a frame through the uplink.
@@ -108,6 +110,11 @@ impl Host for FerriteHost {
     fn raise(&mut self, function: PciFn, vector: u16) {
         // SAFETY: all arguments are values; `opaque` is what was given for this callback.
         unsafe { (self.raise)(self.opaque, function.0, vector) }
+    }
+
+    fn is_pending(&self, function: PciFn, vector: u16) -> bool {
+        // SAFETY: all arguments are values; `opaque` is what was given for this callback.
+        unsafe { (self.is_pending)(self.opaque, function.0, vector) }
     }
 
     fn set_vectors(&mut self, function: PciFn, vectors: u16) {
@@ -183,6 +190,10 @@ pub enum FerriteTrace {
     Uplink,
     /// A function changed its state: function id, state.
     Function,
+    /// A function was suspended or resumed: PCI function, level.
+    Suspended,
+    /// A stream was loaded or refused: PCI function, fault, tag of the record at fault.
+    Loaded,
     /// The driver did what it must not: PCI function, which mistake, value.
     GuestError,
 }
@@ -207,6 +218,8 @@ mod tests {
             FerriteTrace::Vfs,
             FerriteTrace::Uplink,
             FerriteTrace::Function,
+            FerriteTrace::Suspended,
+            FerriteTrace::Loaded,
             FerriteTrace::GuestError,
         ];
         let names: Vec<String> = kinds

@@ -20,6 +20,7 @@ use ferrite_abi::event::{
     HealthChange,
     Syndrome, //
 };
+use ferrite_abi::mig::AdminRecord;
 use ferrite_abi::regs::{
     AdminError,
     AdminVector, //
@@ -186,6 +187,40 @@ impl AdminQueue {
 }
 
 impl Running {
+    /// Returns where the queue stands, as a record of a stream.
+    pub(crate) fn record(&self) -> AdminRecord {
+        AdminRecord {
+            sq_head: U32::new(self.sq_head.0),
+            sq_tail: U32::new(self.sq_tail.0),
+            cq_head: U32::new(self.cq_head.0),
+            cq_tail: U32::new(self.cq_tail.0),
+            depth_log2: self.depth.log2(),
+            rsvd: [0; 7],
+        }
+    }
+
+    /// Returns the completions that are not written yet.
+    pub(crate) fn unwritten(&self) -> impl Iterator<Item = &Completion> {
+        let delayed = self.delayed.iter().map(|(_, completion)| completion);
+        self.waiting.iter().chain(delayed)
+    }
+
+    /// Takes up where a record of a stream says, if there is such a depth.
+    pub(crate) fn restore(
+        record: &AdminRecord,
+        unwritten: impl Iterator<Item = Completion>,
+    ) -> Option<Self> {
+        Some(Self {
+            depth: Depth::from_log2(record.depth_log2)?,
+            sq_head: Index(record.sq_head.get()),
+            sq_tail: Index(record.sq_tail.get()),
+            cq_head: Index(record.cq_head.get()),
+            cq_tail: Index(record.cq_tail.get()),
+            waiting: unwritten.collect(),
+            delayed: Vec::new(),
+        })
+    }
+
     /// Moves the tail to where the driver says it is. Returns whether that can be.
     pub(crate) fn set_tail(&mut self, tail: Index) -> bool {
         let possible = available(self.depth, self.sq_head, tail).is_some();
@@ -289,9 +324,11 @@ impl Device {
     /// Returns where the admin queue of a PCI function stands, if it runs and the device can work
     /// on it.
     fn admin(&mut self, function: PciFn) -> Option<&mut Running> {
+        let suspended = Slot::of_pci(function).is_some_and(|slot| !self.may_initiate(slot));
         let pci = &mut self.state.pci[usize::from(function.0)];
         let works = pci.is_ready(self.now)
             && pci.bus_master
+            && !suspended
             && !self.state.vanished
             && self.state.hung_at.is_none();
         pci.admin.running.as_mut().filter(|_| works)
@@ -444,8 +481,21 @@ impl Device {
         Ok(())
     }
 
+    /// Writes all completions that there are slots for, those that wait for their time as well.
+    /// Returns the address that could not be written, if any.
+    pub(crate) fn complete_all_commands(
+        &mut self,
+        host: &mut dyn Host,
+        function: PciFn,
+    ) -> Result<(), u64> {
+        if let Some(running) = self.admin(function) {
+            running.release(u64::MAX);
+        }
+        self.complete_commands(host, function)
+    }
+
     /// Stops an admin queue whose memory cannot be accessed. Returns that there is nothing to do.
-    fn admin_fault(&mut self, host: &mut dyn Host, function: PciFn, addr: u64) -> bool {
+    pub(crate) fn admin_fault(&mut self, host: &mut dyn Host, function: PciFn, addr: u64) -> bool {
         self.blame(host, function, GuestError::AdminDma, addr);
         self.fail_admin(host, function, AdminError::DMA_FAULT);
         false

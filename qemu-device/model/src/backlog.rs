@@ -87,6 +87,19 @@ impl Backlog {
         true
     }
 
+    /// Returns the packets, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.packets.iter()
+    }
+
+    /// Makes a backlog of packets that came in a stream; [`None`] if they are too many.
+    pub(crate) fn restore(packets: impl Iterator<Item = Waiting>) -> Option<Self> {
+        let packets: VecDeque<Waiting> = packets.take(MAX_PACKETS + 1).collect();
+        let bytes = packets.iter().map(|packet| packet.bytes.len()).sum();
+        let possible = packets.len() <= MAX_PACKETS && bytes <= MAX_BYTES;
+        possible.then_some(Self { packets, bytes })
+    }
+
     /// Returns the length of the first packet, if any waits.
     pub(crate) fn first_length(&self) -> Option<usize> {
         self.packets.front().map(|packet| packet.bytes.len())
@@ -97,12 +110,6 @@ impl Backlog {
         let packet = self.packets.pop_front()?;
         self.bytes -= packet.bytes.len();
         Some(packet)
-    }
-
-    /// Puts a packet back that was the first.
-    pub(crate) fn put_back(&mut self, packet: Waiting) {
-        self.bytes += packet.bytes.len();
-        self.packets.push_front(packet);
     }
 
     /// Drops all packets. Returns how many there were.

@@ -4,6 +4,7 @@
 
 use ferrite_abi::cmd::FaultKind;
 
+use crate::dirty::DirtyLogs;
 use crate::faults::Faults;
 use crate::host::{
     DmaFault,
@@ -18,6 +19,8 @@ pub(crate) struct Bus<'a> {
     pub(crate) host: &'a mut dyn Host,
     pub(crate) faults: &'a mut Faults,
     pub(crate) timers: &'a mut Timers,
+    /// Where writes are logged.
+    pub(crate) logs: &'a mut DirtyLogs,
     /// Who does the DMA and raises the interrupts.
     pub(crate) function: PciFn,
     /// The time, as it was when the device began to work.
@@ -32,6 +35,8 @@ impl Bus<'_> {
 
     /// Writes memory.
     pub(crate) fn write(&mut self, addr: u64, buf: &[u8]) -> Result<(), DmaFault> {
+        // Some of it may be written even where not all can be.
+        self.logs.mark(self.function, addr, buf.len());
         self.host.dma_write(self.function, addr, buf)
     }
 
@@ -42,6 +47,7 @@ impl Bus<'_> {
 
     /// Publishes a word to the driver.
     pub(crate) fn store(&mut self, addr: u64, value: u32) -> Result<(), DmaFault> {
+        self.logs.mark(self.function, addr, size_of::<u32>());
         self.host.dma_store32(self.function, addr, value)
     }
 

@@ -3,14 +3,15 @@
 //! Admin commands: one dispatcher that checks what all have in common, one handler each.
 
 mod device;
+mod dirty_log;
 mod eswitch;
 mod fault;
 mod function;
+mod migration;
 mod port;
 mod queue;
 mod rate;
 mod steering;
-mod virtio;
 
 use ferrite_abi::admin::{
     Command,
@@ -21,6 +22,7 @@ use ferrite_abi::admin::{
     MAX_DATA,
     RESULT, //
 };
+use ferrite_abi::cmd::FunctionCaps;
 use ferrite_abi::event::FunctionState;
 use ferrite_abi::ids::FunctionId;
 use ferrite_abi::regs::Features;
@@ -46,6 +48,8 @@ pub(crate) struct Call<'a> {
     pub(crate) sender: PciFn,
     /// The function that it is about.
     pub(crate) target: Slot,
+    /// Length of the data buffer.
+    pub(crate) room: usize,
 }
 
 impl Call<'_> {
@@ -71,18 +75,16 @@ impl Call<'_> {
 pub(crate) enum Named {
     /// Any that is there.
     Any,
-    /// One that a driver uses, and that is no virtio-net device.
-    Ethernet,
-    /// One that a driver uses, and that can be a virtio-net device.
-    VirtioCapable,
-    /// One that a driver uses, and that is a virtio-net device.
-    Virtio,
+    /// One that a driver uses.
+    InUse,
     /// The PF, since the command is about the device as a whole.
     Pf,
     /// A VF or SF.
     Provisioned,
     /// An SF.
     Sf,
+    /// A VF that may be migrated.
+    Migratable,
 }
 
 impl Named {
@@ -90,18 +92,21 @@ impl Named {
     fn check(self, slot: Slot, function: &Function) -> Result<(), Status> {
         let fits = match self {
             Self::Any => true,
-            Self::VirtioCapable | Self::Virtio if slot.is_representor() => false,
-            Self::Ethernet | Self::VirtioCapable | Self::Virtio
-                if function.state != FunctionState::IN_USE =>
-            {
+            Self::InUse if function.state != FunctionState::IN_USE => {
                 return Err(Status::BAD_STATE);
             }
-            Self::Ethernet if function.virtio.is_some() => return Err(Status::IN_USE),
-            Self::Virtio if function.virtio.is_none() => return Err(Status::BAD_STATE),
-            Self::Ethernet | Self::VirtioCapable | Self::Virtio => true,
+            Self::InUse => true,
             Self::Pf => slot.is_pf(),
             Self::Provisioned => slot.is_vf() || slot.is_sf(),
             Self::Sf => slot.is_sf(),
+            Self::Migratable if slot.is_vf() => {
+                let caps = function.provision.caps;
+                if !caps.contains(FunctionCaps::MIGRATABLE) {
+                    return Err(Status::NOT_PERMITTED);
+                }
+                true
+            }
+            Self::Migratable => false,
         };
         fits.then_some(()).ok_or(Status::INVALID_FUNCTION)
     }
@@ -114,6 +119,9 @@ pub(crate) trait Handler: Command {
 
     /// What the function has to be that it names.
     const NAMES: Named = Named::Any;
+
+    /// Whether it changes what a suspended function must keep.
+    const CHANGES: bool = false;
 
     /// Returns whether all reserved fields are zero.
     fn is_clean(&self) -> bool {
@@ -156,6 +164,7 @@ pub(crate) fn carry_out(
         host,
         sender,
         target: Slot::PF,
+        room: 0,
     };
     let opcode = Opcode(submission.opcode.get());
     let result = with_commands!(dispatch! opcode, &mut call, submission, garbage;);
@@ -183,8 +192,12 @@ fn run<C: Handler>(
         .filter(C::is_clean)
         .ok_or(Status::INVALID_FIELD)?;
     C::NAMES.check(call.target, call.function()?)?;
+    if C::CHANGES && !call.device.may_initiate(call.target) {
+        return Err(Status::BAD_STATE);
+    }
     let mut data = C::Data::new_zeroed();
     let (addr, length) = (submission.data_addr.get(), submission.data_len.get());
+    call.room = length as usize;
     match C::DATA {
         DataDirection::None if addr != 0 || length != 0 => return Err(Status::INVALID_FIELD),
         DataDirection::None => {}

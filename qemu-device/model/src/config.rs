@@ -126,11 +126,13 @@ impl Config {
             .with(Features::COALESCE)
             .with(Features::TIMESTAMP)
             .with(Features::RSS_CONTEXTS)
-            .with(Features::FILTERS)
-            .with(Features::VIRTIO);
+            .with(Features::FILTERS);
         if function == PciFn::PF {
             if self.max_vfs > 0 {
-                features = features.with(Features::SRIOV);
+                features = features
+                    .with(Features::SRIOV)
+                    .with(Features::MIGRATION)
+                    .with(Features::DMA_LOG);
             }
             features = features.with(Features::SWITCHDEV);
             if self.max_sfs > 0 {

@@ -209,14 +209,19 @@ impl Device {
                     rsvd: [0; 3],
                 };
                 self.post_event(host, slot.pci(), slot.id(), change);
-                self.virtio_config_changed(host, slot);
             }
         }
     }
 
     /// Resets a PCI function, as a function-level reset does. For a millisecond it reads as all
-    /// ones.
+    /// ones. Whatever went on to migrate it is forgotten, but for the log of its writes.
     pub fn reset_function(&mut self, host: &mut dyn Host, function: PciFn) {
+        self.reset_migration(function);
+        self.reset_by_driver(host, function);
+    }
+
+    /// Resets a PCI function, as its own driver asks for. One that is suspended stays so.
+    pub(crate) fn reset_by_driver(&mut self, host: &mut dyn Host, function: PciFn) {
         self.now = host.now_ns();
         let Some(slot) = self.slot_of(function) else {
             return;
@@ -322,9 +327,6 @@ impl Device {
                         .add(due, Timer::Coalesce(slot, queue.queue.index));
                 }
             }
-            if let Some(virtio) = &function.virtio {
-                virtio.adopt(&mut self.pool);
-            }
             self.pending.add(slot, 0, u64::MAX);
             self.look_at_queues(slot);
         }
@@ -367,6 +369,7 @@ impl Device {
             host,
             faults: &mut self.state.faults,
             timers: &mut self.timers,
+            logs: &mut self.state.logs,
             function,
             now: self.now,
         }
@@ -378,8 +381,14 @@ impl Device {
         (if up { self.config.speed } else { 0 }, up)
     }
 
-    /// Returns whether a function's queues may work: its PCI function is well and may do DMA.
+    /// Returns whether a function's queues may work: its PCI function is well, may do DMA and is not
+    /// suspended.
     pub(crate) fn can_move_packets(&self, slot: Slot) -> bool {
+        self.is_usable(slot) && self.may_initiate(slot)
+    }
+
+    /// Returns whether a function's queues may work, unless it is suspended.
+    pub(crate) fn is_usable(&self, slot: Slot) -> bool {
         let pci = self.state.pci.get(usize::from(slot.pci().0));
         pci.is_some_and(|pci| pci.bus_master && pci.is_ready(self.now)) && !self.state.vanished
     }
@@ -407,6 +416,7 @@ impl Device {
             host,
             faults: &mut self.state.faults,
             timers: &mut self.timers,
+            logs: &mut self.state.logs,
             function: slot.pci(),
             now: self.now,
         };

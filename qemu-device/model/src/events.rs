@@ -14,13 +14,16 @@ use ferrite_abi::event::{
     Payload, //
 };
 use ferrite_abi::ids::FunctionId;
+use ferrite_abi::mig::EventQueueRecord;
 use ferrite_abi::ring::{
     Depth,
     Index, //
 };
 use ferrite_abi::wire::{
     IntoBytes,
-    U16, //
+    U16,
+    U32,
+    U64, //
 };
 
 use crate::device::Device;
@@ -76,6 +79,31 @@ impl EventQueue {
         queue.has_good_address().then_some(queue)
     }
 
+    /// Returns the queue as a record of a stream.
+    pub(crate) fn record(&self) -> EventQueueRecord {
+        EventQueueRecord {
+            ring_addr: U64::new(self.addr),
+            vector: U16::new(self.vector),
+            depth_log2: self.depth.log2(),
+            rsvd: 0,
+            head: U32::new(self.head.0),
+            tail: U32::new(self.tail.0),
+            sequence: U32::new(self.sequence),
+        }
+    }
+
+    /// Makes the queue that a record of a stream tells of, if its address and depth can be.
+    pub(crate) fn restore(record: &EventQueueRecord) -> Option<Self> {
+        let depth = Depth::from_log2(record.depth_log2)?;
+        let queue = Self::new(record.ring_addr.get(), record.vector.get(), depth)?;
+        Some(Self {
+            head: Index(record.head.get()),
+            tail: Index(record.tail.get()),
+            sequence: record.sequence.get() & (u32::MAX >> 1),
+            ..queue
+        })
+    }
+
     fn has_good_address(&self) -> bool {
         let size = u64::from(self.depth.entries()) * size_of::<Event>() as u64;
         self.addr != 0 && self.addr % RING_ALIGN == 0 && self.addr.checked_add(size).is_some()
@@ -115,6 +143,15 @@ impl EventQueue {
 }
 
 impl Device {
+    /// Passes over the number of an event, so that the driver of a PCI function sees that it missed
+    /// some.
+    pub(crate) fn skip_event(&mut self, function: PciFn) {
+        let pci = self.state.pci.get_mut(usize::from(function.0));
+        if let Some(events) = pci.and_then(|pci| pci.events.as_mut()) {
+            events.sequence = events.sequence.wrapping_add(1) & (u32::MAX >> 1);
+        }
+    }
+
     /// Tells the driver of a PCI function something about `about`, if it wants to know.
     pub(crate) fn post_event<P: Payload>(
         &mut self,
@@ -123,6 +160,9 @@ impl Device {
         about: FunctionId,
         payload: P,
     ) {
+        if self.misses_event(function) {
+            return;
+        }
         let Some(pci) = self.state.pci.get_mut(usize::from(function.0)) else {
             return;
         };

@@ -182,6 +182,16 @@ impl Pattern {
         })
     }
 
+    /// Returns what the fields must be.
+    pub(crate) fn key(&self) -> &RuleKey {
+        &self.key
+    }
+
+    /// Returns the bits of the fields that count.
+    pub(crate) fn mask(&self) -> &RuleKey {
+        &self.mask
+    }
+
     /// Returns whether a frame has all fields of which a bit counts, and they are as they must be.
     pub(crate) fn fits(&self, flow: &Flow) -> bool {
         let words = flow.words.iter().zip(&flow.present);

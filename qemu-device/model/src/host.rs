@@ -60,6 +60,9 @@ pub trait Host {
     /// range, as the PCI specification says.
     fn raise(&mut self, function: PciFn, vector: u16);
 
+    /// Returns whether an MSI-X vector was raised and is pending, as it is masked.
+    fn is_pending(&self, function: PciFn, vector: u16) -> bool;
+
     /// Sends a frame through the uplink.
     fn uplink_send(&mut self, frame: &[u8]);
 
@@ -195,6 +198,22 @@ pub enum Trace {
         /// [`FunctionState`](ferrite_abi::event::FunctionState).
         state: u16,
     },
+    /// A function was suspended or resumed.
+    Suspended {
+        /// Which PCI function.
+        function: PciFn,
+        /// [`SuspendLevel`](ferrite_abi::cmd::SuspendLevel) that it is at now.
+        level: u16,
+    },
+    /// A stream took the place of a function's state, or was refused.
+    Loaded {
+        /// Which PCI function.
+        function: PciFn,
+        /// [`StreamFault`](ferrite_abi::mig::StreamFault).
+        fault: u16,
+        /// [`StreamTag`](ferrite_abi::mig::StreamTag) of the record at fault.
+        tag: u16,
+    },
     /// The driver did something that it must not.
     GuestError {
         /// Which PCI function's driver.
@@ -248,6 +267,8 @@ impl Trace {
         "vfs",
         "uplink",
         "function",
+        "suspended",
+        "loaded",
         "guest_error",
     ];
 
@@ -321,11 +342,17 @@ impl Trace {
             Self::Vfs { count } => (10, [count.into(), 0, 0, 0]),
             Self::Uplink { up } => (11, [up.into(), 0, 0, 0]),
             Self::Function { function, state } => (12, [function.into(), state.into(), 0, 0]),
+            Self::Suspended { function, level } => (13, [function.0.into(), level.into(), 0, 0]),
+            Self::Loaded {
+                function,
+                fault,
+                tag,
+            } => (14, [function.0.into(), fault.into(), tag.into(), 0]),
             Self::GuestError {
                 function,
                 error,
                 value,
-            } => (13, [function.0.into(), error as u64, value, 0]),
+            } => (15, [function.0.into(), error as u64, value, 0]),
         }
     }
 }

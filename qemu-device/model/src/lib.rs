@@ -20,6 +20,7 @@ mod cmd;
 mod coalesce;
 mod config;
 mod device;
+mod dirty;
 mod eswitch;
 mod events;
 pub mod faults;
@@ -29,6 +30,7 @@ mod host;
 mod latch;
 mod lifecycle;
 mod mac;
+mod migration;
 mod packet;
 mod pci;
 mod port;
@@ -50,7 +52,6 @@ mod timers;
 mod tso;
 mod turns;
 mod tx;
-mod virtio;
 mod work;
 
 pub use config::{

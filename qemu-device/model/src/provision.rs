@@ -46,7 +46,7 @@ const FIELDS: FunctionFields = FunctionFields::MAC
     .with(FunctionFields::VECTORS)
     .with(FunctionFields::VLAN);
 /// Largest number of a VLAN.
-const MAX_VLAN: u16 = 4094;
+pub(crate) const MAX_VLAN: u16 = 4094;
 /// Vectors without which a PCI function is of no use: that of the admin queue and one for packets.
 const MIN_VECTORS: u16 = 2;
 
@@ -219,6 +219,7 @@ impl Device {
         if self.function(slot).is_none() {
             return;
         }
+        self.end_migration_of(slot);
         self.clear_function(slot);
         self.unplug(slot);
         self.tell_vectors(host, slot, self.config.vectors(slot.pci()));
@@ -230,6 +231,7 @@ impl Device {
 
     /// Ends all that lives on the PF, which is reset.
     pub(crate) fn end_all_on_pf(&mut self, host: &mut dyn Host) {
+        self.end_migrations(host);
         self.set_mode(host, EswitchMode::LEGACY);
         for slot in Slot::sfs() {
             self.end(host, slot);
@@ -320,6 +322,9 @@ impl Device {
     /// Activates or deactivates a VF or SF.
     pub(crate) fn set_active(&mut self, host: &mut dyn Host, slot: Slot, active: bool) {
         let now = self.now;
+        if !active {
+            self.end_migration_of(slot);
+        }
         let Some(function) = self.function_mut(slot) else {
             return;
         };

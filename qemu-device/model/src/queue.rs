@@ -27,6 +27,7 @@ use ferrite_abi::desc::{
     STATE_ALIGN, //
 };
 use ferrite_abi::event::QueueSyndrome;
+use ferrite_abi::mig::QueueRecord;
 use ferrite_abi::ring::{
     available,
     need_event,
@@ -36,7 +37,10 @@ use ferrite_abi::ring::{
 use ferrite_abi::wire::{
     FromBytes,
     Immutable,
-    IntoBytes, //
+    IntoBytes,
+    U16,
+    U32,
+    U64, //
 };
 
 use crate::bus::Bus;
@@ -201,6 +205,71 @@ impl Queue {
         } else {
             Err(SetupError::Field)
         }
+    }
+
+    /// Returns the command that would make this queue.
+    pub(crate) fn command(&self) -> CreateQueue {
+        // CAST: both times came as microseconds in 16 bits.
+        let usecs = |ns: u64| U16::new((ns / 1000) as u16);
+        CreateQueue {
+            ring_addr: U64::new(self.ring_addr),
+            cq_addr: U64::new(self.cq_addr),
+            state_addr: U64::new(self.state_addr),
+            kind: U16::new(self.kind.code()),
+            index: U16::new(self.index),
+            vector: U16::new(self.vector),
+            moderation_usecs: usecs(self.moderation_ns),
+            depth_log2: self.depth.log2(),
+            flags: self.flags.0,
+            moderation_packets: U16::new(self.moderation_packets),
+            coalesce_usecs: usecs(self.coalesce_ns),
+            rsvd: [0; 2],
+        }
+    }
+
+    /// Returns where the queue stands, as a record of a stream.
+    pub(crate) fn record(&self, now: u64) -> QueueRecord {
+        let since = self.last_interrupt.map(|last| now.saturating_sub(last));
+        QueueRecord {
+            head: U32::new(self.head.0),
+            cq_tail: U32::new(self.cq_tail.0),
+            signalled: U32::new(self.signalled.0),
+            skipped: U32::new(0),
+            since_interrupt: U64::new(since.unwrap_or(u64::MAX)),
+            syndrome: U16::new(self.syndrome.0),
+            marks: 0,
+            rsvd: [0; 5],
+        }
+    }
+
+    /// Makes the queue that two records of a stream tell of, if there can be such a queue.
+    pub(crate) fn restore(
+        slot: Slot,
+        kind: Kind,
+        command: &CreateQueue,
+        record: &QueueRecord,
+        now: u64,
+    ) -> Option<Self> {
+        let syndrome = QueueSyndrome(record.syndrome.get());
+        let queue = Self::new(slot, kind, command).ok()?;
+        let flags = QueueFlags(command.flags);
+        let same_kind = Kind::of(QueueKind(command.kind.get())) == Some(kind);
+        let possible = same_kind && known_flags(kind).contains(flags) && syndrome.name().is_some();
+        // The clock is another; an interrupt before its zero is as good as none.
+        let last_interrupt = now.checked_sub(record.since_interrupt.get());
+        possible.then_some(Self {
+            head: Index(record.head.get()),
+            cq_tail: Index(record.cq_tail.get()),
+            signalled: Index(record.signalled.get()),
+            syndrome,
+            last_interrupt,
+            ..queue
+        })
+    }
+
+    /// Returns the MSI-X vector.
+    pub(crate) fn vector(&self) -> u16 {
+        self.vector
     }
 
     /// Changes what `command` asks for; its flags were checked.
@@ -392,6 +461,17 @@ impl Queue {
     pub(crate) fn interrupt_is_due(&mut self, bus: &mut Bus<'_>) -> Result<(), QueueSyndrome> {
         self.interrupt_due = None;
         self.signal(bus)
+    }
+
+    /// Raises an interrupt that has to wait before its time, unless the driver no longer waits for
+    /// it.
+    pub(crate) fn interrupt_now(&mut self, bus: &mut Bus<'_>) -> Result<(), QueueSyndrome> {
+        let Some((due, timer)) = self.pending_timer() else {
+            return Ok(());
+        };
+        bus.timers.remove(due, timer);
+        self.last_interrupt = None;
+        self.interrupt_is_due(bus)
     }
 
     /// Raises no interrupt for what is due, since none can be raised now. The next completion

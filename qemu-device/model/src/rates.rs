@@ -363,6 +363,18 @@ impl Rates {
         Ok(())
     }
 
+    /// Returns the rate of a function.
+    pub(crate) fn rate_of(&self, slot: Slot) -> Rate {
+        let leaf = self.leaves[slot.index()].as_deref();
+        leaf.map_or_else(Rate::default, |leaf| leaf.sharer.rate)
+    }
+
+    /// Returns whether somebody asked for a rate of a function.
+    pub(crate) fn has_rate(&self, slot: Slot) -> bool {
+        let leaf = self.leaves[slot.index()].as_deref();
+        leaf.is_some_and(|leaf| leaf.is_set)
+    }
+
     /// Forgets a function.
     pub(crate) fn remove(&mut self, slot: Slot) {
         self.stop(slot);

@@ -91,7 +91,10 @@ impl Device {
         match u32::try_from(offset).ok().and_then(info) {
             Some(info) if info.access != Access::Ro => {
                 // CAST: the access is 32 bits wide.
-                self.set_register(host, function, info.offset, value as u32 & writable(info));
+                let value = value as u32 & writable(info);
+                if !self.holds_back(function, info.offset, value) {
+                    self.set_register(host, function, info.offset, value);
+                }
             }
             _ => self.blame(host, function, GuestError::ReadOnlyRegister, offset),
         }
@@ -175,7 +178,13 @@ impl Device {
     }
 
     /// Carries out a write of a register that can be written.
-    fn set_register(&mut self, host: &mut dyn Host, function: PciFn, offset: u32, value: u32) {
+    pub(crate) fn set_register(
+        &mut self,
+        host: &mut dyn Host,
+        function: PciFn,
+        offset: u32,
+        value: u32,
+    ) {
         let pci = &mut self.state.pci[usize::from(function.0)];
         let admin = &mut pci.admin;
         let set_up = (AdminSqBaseLo::OFFSET..=AdminSize::OFFSET).contains(&offset);
@@ -210,7 +219,7 @@ impl Device {
                     self.blame(host, function, GuestError::EventHead, value.into());
                 }
             }
-            Control::OFFSET if Control(value).reset() == 1 => self.reset_function(host, function),
+            Control::OFFSET if Control(value).reset() == 1 => self.reset_by_driver(host, function),
             _ => {}
         }
     }

@@ -11,6 +11,9 @@ use ferrite_abi::cmd::{
     RSS_KEY, //
 };
 
+use ferrite_abi::mig::RssRecord;
+use ferrite_abi::wire::U16;
+
 use crate::packet::{
     Ip,
     TCP, //
@@ -174,6 +177,24 @@ impl Rss {
             queues,
             table,
         }
+    }
+
+    /// Returns the context as a record of a stream, and its table.
+    pub(crate) fn record(&self) -> (RssRecord, &[u16]) {
+        let record = RssRecord {
+            transform: U16::new(self.hashing.transform.0),
+            fields: self.hashing.fields.map(|fields| fields.0),
+            key: self.key,
+        };
+        (record, &self.queues)
+    }
+
+    /// Makes the context that a record of a stream tells of, if there can be such a context.
+    pub(crate) fn restore(record: &RssRecord, queues: Vec<u16>) -> Option<Self> {
+        let transform = RssTransform(record.transform.get());
+        let hashing = Hashing::new(RssHash::FIELDS, record.fields, transform)?;
+        let possible = queues.len().is_power_of_two();
+        possible.then(|| Self::new(hashing, record.key, queues))
     }
 
     /// Returns the number of entries of the table.

@@ -5,7 +5,8 @@
 use ferrite_abi::cmd::{
     FaultKind,
     ModifyQueue,
-    QueueFlags, //
+    QueueFlags,
+    SuspendLevel, //
 };
 use ferrite_abi::desc::{
     RxCompletion,
@@ -13,6 +14,10 @@ use ferrite_abi::desc::{
     RxFlags, //
 };
 use ferrite_abi::event::QueueSyndrome;
+use ferrite_abi::mig::{
+    QueueMarks,
+    QueueRecord, //
+};
 use ferrite_abi::wire::{
     U16,
     U32,
@@ -84,33 +89,13 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Returns the frame.
-    pub(crate) fn frame(&self) -> &'a [u8] {
-        self.frame
-    }
-
-    /// Returns its IP packet.
-    pub(crate) fn ip(&self) -> Option<&Ip> {
-        self.ip.as_ref()
-    }
-
-    /// Returns its VLAN tag.
-    pub(crate) fn vlan(&self) -> Option<u16> {
-        self.vlan
-    }
-
-    /// Returns whether its checksums are right.
-    pub(crate) fn is_right(&self) -> bool {
-        self.verdict == Verdict::Right
-    }
-
     /// Returns it as a segment, if it is one of TCP.
     fn segment(&self) -> Option<Segment<'a>> {
         Segment::of(self.frame, self.ip.as_ref()?, self.vlan.is_some())
     }
 
     /// Returns the bytes that the driver gets: all but the VLAN tag.
-    pub(crate) fn parts(&self) -> [&'a [u8]; 2] {
+    fn parts(&self) -> [&'a [u8]; 2] {
         match self.vlan {
             Some(_) => [&self.frame[..12], &self.frame[12 + VLAN_TAG..]],
             None => [self.frame, &[]],
@@ -181,6 +166,35 @@ impl RxQueue {
             waiting: Backlog::default(),
             held: Held::default(),
         }
+    }
+
+    /// Returns where the queue stands, as a record of a stream.
+    pub(crate) fn record(&self, now: u64) -> QueueRecord {
+        let marks = if self.starved {
+            QueueMarks::STARVED
+        } else {
+            QueueMarks(0)
+        };
+        QueueRecord {
+            marks: marks.0,
+            ..self.queue.record(now)
+        }
+    }
+
+    /// Returns the packets that wait for buffers, in their order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter()
+    }
+
+    /// Makes a queue that stands where a record of a stream says; [`None`] if none can.
+    pub(crate) fn restore(queue: Queue, record: &QueueRecord, waiting: Backlog) -> Option<Self> {
+        let marks = QueueMarks(record.marks);
+        let possible = QueueMarks::STARVED.contains(marks) && record.skipped.get() == 0;
+        possible.then(|| Self {
+            starved: marks.contains(QueueMarks::STARVED),
+            waiting,
+            ..Self::new(queue)
+        })
     }
 
     /// Counts what waits in a queue that was loaded, and returns when segments are due.
@@ -427,8 +441,13 @@ impl Device {
         arrival: &Arrival<'_>,
     ) -> bool {
         let (now, pci) = (self.now, slot.pci());
-        let usable = self.can_move_packets(slot);
+        let usable = self.is_usable(slot);
         let legacy = self.is_legacy();
+        let level = self.level(slot);
+        if level == SuspendLevel::FULL {
+            // Nothing of it changes, its counters neither.
+            return false;
+        }
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return false;
         };
@@ -436,7 +455,6 @@ impl Device {
             port,
             rx,
             provision,
-            virtio,
             ..
         } = function;
         let access = if legacy { provision.vlan } else { 0 };
@@ -460,16 +478,11 @@ impl Device {
             port.stats.rx_too_long += 1;
             return true;
         }
-        if arrival.verdict == Verdict::Wrong {
-            port.stats.rx_bad_checksum += 1;
-        }
-        if virtio.is_some() {
-            self.deliver_virtio(host, slot, arrival, access != 0);
-            return true;
-        }
         let mut flags = RxFlags(0);
-        if arrival.is_right() {
-            flags = flags.with(RxFlags::CSUM_OK);
+        match arrival.verdict {
+            Verdict::Right => flags = flags.with(RxFlags::CSUM_OK),
+            Verdict::Wrong => port.stats.rx_bad_checksum += 1,
+            Verdict::Unknown => {}
         }
         let decided = port.steering.decide(arrival.ip.as_ref(), arrival.frame);
         let Some(scaled) = decided else {
@@ -505,10 +518,18 @@ impl Device {
             vlan: U16::new(vlan.unwrap_or_default()),
             ..RxCompletion::default()
         };
+        if level != SuspendLevel::RUNNING {
+            // It waits with those that wait for buffers, until the function may write to them.
+            if !queue.waiting.push(&mut self.pool, arrival.parts(), about) {
+                port.stats.rx_no_buffer += 1;
+            }
+            return true;
+        }
         let mut bus = Bus {
             host,
             faults: &mut self.state.faults,
             timers: &mut self.timers,
+            logs: &mut self.state.logs,
             function: pci,
             now,
         };
@@ -556,8 +577,44 @@ impl Device {
             host,
             faults: &mut self.state.faults,
             timers: &mut self.timers,
+            logs: &mut self.state.logs,
             function: slot.pci(),
             now,
+        };
+        let result = queue
+            .hand_over(&mut bus, &mut self.pool, port, slot)
+            .and_then(|()| queue.publish(&mut bus));
+        if let Err(syndrome) = result {
+            self.stop_queue(host, slot, Kind::Rx, index, syndrome);
+        }
+    }
+
+    /// Hands over the segments of an RX queue that wait for others, and writes the completions that are
+    /// due; drops the segments if the queue is not usable.
+    pub(crate) fn quiesce_rx(&mut self, host: &mut dyn Host, slot: Slot, index: u16, usable: bool) {
+        let Some(Function { port, rx, .. }) = self.state.functions[slot.index()].as_deref_mut()
+        else {
+            return;
+        };
+        let queue = rx
+            .get_mut(usize::from(index))
+            .and_then(Option::as_deref_mut);
+        let Some(queue) = queue.filter(|queue| queue.queue.runs()) else {
+            return;
+        };
+        if !usable {
+            port.stats.rx_closed += queue.held.clear(&mut self.pool);
+            queue.done.clear();
+            return;
+        }
+        queue.held.release_all();
+        let mut bus = Bus {
+            host,
+            faults: &mut self.state.faults,
+            timers: &mut self.timers,
+            logs: &mut self.state.logs,
+            function: slot.pci(),
+            now: self.now,
         };
         let result = queue
             .hand_over(&mut bus, &mut self.pool, port, slot)
@@ -583,6 +640,7 @@ impl Device {
             host,
             faults: &mut self.state.faults,
             timers: &mut self.timers,
+            logs: &mut self.state.logs,
             function: slot.pci(),
             now: self.now,
         };
@@ -612,9 +670,6 @@ impl Device {
     /// Looks at an RX queue whose doorbell was rung: moves packets that wait into new buffers.
     pub(crate) fn poll_rx(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
         let now = self.now;
-        if self.virtio(slot).is_some() {
-            return self.poll_virtio_rx(host, slot, 2 * index);
-        }
         let Some(Function { port, rx, .. }) = self.state.functions[slot.index()].as_deref_mut()
         else {
             return;
@@ -632,6 +687,7 @@ impl Device {
             host,
             faults: &mut self.state.faults,
             timers: &mut self.timers,
+            logs: &mut self.state.logs,
             function: slot.pci(),
             now,
         };
@@ -654,10 +710,6 @@ impl Device {
                 // CAST: a bit number.
                 let index = queues.trailing_zeros() as u16;
                 queues &= queues - 1;
-                if self.virtio(slot).is_some() {
-                    self.publish_virtqueue(host, slot, 2 * index);
-                    continue;
-                }
                 let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
                     break;
                 };
@@ -672,6 +724,7 @@ impl Device {
                     host,
                     faults: &mut self.state.faults,
                     timers: &mut self.timers,
+                    logs: &mut self.state.logs,
                     function: slot.pci(),
                     now: self.now,
                 };

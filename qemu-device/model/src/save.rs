@@ -7,6 +7,7 @@
 //! it checks every length and range, and changes nothing unless all of it is good.
 
 use std::collections::{
+    BTreeMap,
     BTreeSet,
     VecDeque, //
 };
@@ -180,6 +181,7 @@ saved_newtypes!(
     Index,
     Mac,
     crate::host::PciFn,
+    ferrite_abi::cmd::DirtyFlags,
     ferrite_abi::cmd::EswitchMode,
     ferrite_abi::cmd::FaultKind,
     ferrite_abi::cmd::FilterAction,
@@ -187,9 +189,11 @@ saved_newtypes!(
     ferrite_abi::cmd::QueueFlags,
     ferrite_abi::cmd::RssTransform,
     ferrite_abi::cmd::RxMode,
+    ferrite_abi::cmd::SuspendLevel,
     ferrite_abi::event::FunctionState,
     ferrite_abi::event::QueueSyndrome,
     ferrite_abi::event::Syndrome,
+    ferrite_abi::mig::StreamFault,
     ferrite_abi::regs::AdminError,
 );
 
@@ -216,7 +220,6 @@ saved_wire!(
     ferrite_abi::cmd::Rate,
     ferrite_abi::cmd::Rule,
     ferrite_abi::cmd::RuleKey,
-    ferrite_abi::cmd::VirtqueueStats,
     ferrite_abi::desc::RxCompletion,
     ferrite_abi::desc::TxCompletion,
 );
@@ -312,6 +315,24 @@ macro_rules! saved_sequences {
     };
 }
 saved_sequences!(Vec: Sized, VecDeque: Sized, BTreeSet: Ord);
+
+impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
+    fn save(&self, writer: &mut Writer) {
+        // CAST: as for sequences.
+        (self.len() as u32).save(writer);
+        for (key, value) in self {
+            key.save(writer);
+            value.save(writer);
+        }
+    }
+
+    fn load(reader: &mut Reader<'_>) -> Result<Self, LoadError> {
+        let count = reader.count()?;
+        (0..count)
+            .map(|_| Ok((K::load(reader)?, V::load(reader)?)))
+            .collect()
+    }
+}
 
 #[cfg(test)]
 mod tests {

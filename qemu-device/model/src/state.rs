@@ -2,17 +2,22 @@
 
 //! What is saved of a device.
 
-use ferrite_abi::cmd::EswitchMode;
+use ferrite_abi::cmd::{
+    EswitchMode,
+    FunctionCaps, //
+};
 use ferrite_abi::event::FunctionState;
 use ferrite_abi::ids::FunctionKind;
 
 use crate::config::Config;
+use crate::dirty::DirtyLogs;
 use crate::faults::{
     Faults,
     Script, //
 };
 use crate::function::Function;
 use crate::host::PciFn;
+use crate::migration::Migration;
 use crate::pci::PciFunction;
 use crate::provision::Provision;
 use crate::rates::Rates;
@@ -42,6 +47,10 @@ pub(crate) struct State {
     pub(crate) functions: Vec<Option<Box<Function>>>,
     /// The PCI functions, those of VFs that are off included.
     pub(crate) pci: Vec<PciFunction>,
+    /// What goes on to migrate each of them.
+    pub(crate) migrations: Vec<Migration>,
+    /// What they write to memory.
+    pub(crate) logs: DirtyLogs,
     pub(crate) switch: Switch,
     /// How the switch works.
     pub(crate) mode: EswitchMode,
@@ -65,6 +74,8 @@ pub(crate) struct State {
 saved!(State {
     functions,
     pci,
+    migrations,
+    logs,
     switch,
     mode,
     rules,
@@ -144,6 +155,8 @@ impl State {
             pci: (0..=config.max_vfs)
                 .map(|_| PciFunction::default())
                 .collect(),
+            migrations: (0..=config.max_vfs).map(|_| Migration::default()).collect(),
+            logs: DirtyLogs::default(),
             switch,
             mode: EswitchMode::LEGACY,
             rules: Rules::default(),
@@ -195,7 +208,8 @@ impl State {
 
     /// Checks what was loaded: that each part is possible, and that they fit together.
     fn check(&self, config: &Config) -> Result<(), LoadError> {
-        if self.functions.len() != SLOTS || self.pci.len() != 1 + usize::from(config.max_vfs) {
+        let pci = 1 + usize::from(config.max_vfs);
+        if self.functions.len() != SLOTS || self.pci.len() != pci || self.migrations.len() != pci {
             return Err(LoadError::Invalid("number of functions"));
         }
         if self.functions[Slot::PF.index()].is_none() {
@@ -239,6 +253,7 @@ impl State {
         if vectors > config.total_vf_vectors() {
             return Err(LoadError::Invalid("number of vectors"));
         }
+        self.check_migrations()?;
         self.check_switch()?;
         self.rates.check(|slot| {
             (slot.is_vf() || slot.is_sf()) && self.functions[slot.index()].is_some()
@@ -248,6 +263,23 @@ impl State {
             return Err(LoadError::Invalid("provisioning"));
         }
         Ok(())
+    }
+
+    /// Checks that only what can be migrated is.
+    fn check_migrations(&self) -> Result<(), LoadError> {
+        let may_move = |function: PciFn| {
+            let there = Slot::of_pci(function)
+                .filter(|slot| slot.is_vf())
+                .and_then(|slot| self.functions[slot.index()].as_deref());
+            there.is_some_and(|function| {
+                function.state != FunctionState::INACTIVE
+                    && function.provision.caps.contains(FunctionCaps::MIGRATABLE)
+            })
+        };
+        for (function, migration) in (0..).map(PciFn).zip(&self.migrations) {
+            migration.check(self.vectors(function), may_move(function))?;
+        }
+        self.logs.check(may_move)
     }
 
     /// Checks that representors and rules are those of the mode.

@@ -8,6 +8,9 @@ use ferrite_abi::cmd::{
     MAX_RSS_TABLE, //
 };
 
+use ferrite_abi::mig::FilterRecord;
+use ferrite_abi::wire::U16;
+
 use crate::flow::{
     Flow,
     Pattern, //
@@ -46,6 +49,29 @@ saved!(Filter {
 });
 
 impl Filter {
+    /// Returns the filter as a record of a stream.
+    pub(crate) fn record(&self) -> FilterRecord {
+        FilterRecord {
+            action: U16::new(self.action.0),
+            queue: U16::new(self.queue),
+            context: U16::new(self.context),
+            rsvd: [0; 2],
+            key: *self.pattern.key(),
+            mask: *self.pattern.mask(),
+        }
+    }
+
+    /// Makes the filter that a record of a stream tells of.
+    pub(crate) fn restore(location: u16, record: &FilterRecord, pattern: Pattern) -> Self {
+        Self {
+            location,
+            action: FilterAction(record.action.get()),
+            queue: record.queue.get(),
+            context: record.context.get(),
+            pattern,
+        }
+    }
+
     /// Returns whether it has the arguments that its action takes, and no others.
     fn is_possible(&self) -> bool {
         match self.action {
@@ -110,6 +136,18 @@ impl Steering {
     fn scale(&self, context: u16, ip: Option<&Ip>, frame: &[u8]) -> Scaled {
         self.context(context)
             .map_or_else(Scaled::default, |rss| rss.scale(ip, frame))
+    }
+
+    /// Returns the contexts with their numbers.
+    pub(crate) fn contexts(&self) -> impl Iterator<Item = (u16, &Rss)> {
+        self.contexts
+            .iter()
+            .map(|context| (context.number, &context.rss))
+    }
+
+    /// Returns the filters.
+    pub(crate) fn filters(&self) -> &[Filter] {
+        &self.filters
     }
 
     fn find(&self, context: u16) -> Result<usize, usize> {

@@ -10,7 +10,7 @@ mod driver;
 pub mod frame;
 mod host;
 mod machine;
-pub mod virtio;
+mod mover;
 
 pub use driver::{
     Driver,

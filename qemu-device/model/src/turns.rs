@@ -105,13 +105,11 @@ impl Device {
 
     /// Lets a queue wait for its turn.
     fn wait_for_turn(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
-        let there = self.function(slot).is_some_and(|function| {
-            let place = function.tx.get(usize::from(index)).and_then(Option::as_ref);
-            let virtio = function.virtio.as_ref();
-            place.is_some_and(|tx| tx.queue.runs())
-                || virtio.is_some_and(|virtio| virtio.can_transmit(2 * index + 1))
+        let there = self.function(slot).and_then(|function| {
+            let place = function.tx.get(usize::from(index))?;
+            place.as_ref().filter(|tx| tx.queue.runs())
         });
-        if !there {
+        if there.is_none() {
             return;
         }
         let class = if self.state.rates.has_classes() {
@@ -131,7 +129,10 @@ impl Device {
         index: u16,
     ) -> Result<u8, QueueSyndrome> {
         let State {
-            functions, faults, ..
+            functions,
+            faults,
+            logs,
+            ..
         } = &mut self.state;
         let function = functions[slot.index()].as_deref();
         let place = function.and_then(|function| function.tx.get(usize::from(index)));
@@ -142,6 +143,7 @@ impl Device {
             host,
             faults,
             timers: &mut self.timers,
+            logs,
             function: slot.pci(),
             now: self.now,
         };

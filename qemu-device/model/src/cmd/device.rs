@@ -96,6 +96,8 @@ impl Handler for QueryFunction {
 }
 
 impl Handler for CreateEventQueue {
+    const CHANGES: bool = true;
+
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
     }
@@ -114,6 +116,8 @@ impl Handler for CreateEventQueue {
 }
 
 impl Handler for DestroyEventQueue {
+    const CHANGES: bool = true;
+
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
         events(call)?.take().map(|_| ()).ok_or(Status::BAD_STATE)
     }

@@ -9,7 +9,9 @@ use ferrite_abi::cmd::{
     CreateSf,
     CreateSfDone,
     DestroySf,
+    FunctionCaps,
     FunctionConfig,
+    FunctionFields,
     QueryFunctionConfig,
     SetFunctionState,
     SetVfPolicy, //
@@ -56,8 +58,17 @@ impl Handler for DestroySf {
 
 impl Handler for ConfigureFunction {
     const NAMES: Named = Named::Provisioned;
+    const CHANGES: bool = true;
 
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
+        let fields = FunctionFields(self.mask.get());
+        let caps = FunctionCaps(self.caps.get());
+        let keeps =
+            !fields.contains(FunctionFields::CAPS) || caps.contains(FunctionCaps::MIGRATABLE);
+        // What is under way could not be ended any more.
+        if !keeps && call.target.is_vf() && call.device.is_migrating(call.target) {
+            return Err(Status::BAD_STATE);
+        }
         call.device.configure(call.host, call.target, self)
     }
 }

@@ -47,7 +47,8 @@ impl Handler for QueryLink {
 }
 
 impl Handler for EnablePort {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -65,7 +66,8 @@ impl Handler for EnablePort {
 }
 
 impl Handler for SetMac {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -82,7 +84,8 @@ impl Handler for SetMac {
 }
 
 impl Handler for SetMtu {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -99,7 +102,8 @@ impl Handler for SetMtu {
 }
 
 impl Handler for SetRxMode {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
+    const CHANGES: bool = true;
 
     fn least_data(&self) -> usize {
         let count = usize::from(self.count.get()).min(MAX_RX_FILTER);

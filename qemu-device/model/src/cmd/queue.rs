@@ -43,7 +43,8 @@ impl From<SetupError> for Status {
 }
 
 impl Handler for CreateQueue {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -81,6 +82,8 @@ impl Handler for CreateQueue {
 }
 
 impl Handler for DestroyQueue {
+    const CHANGES: bool = true;
+
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
         let kind = kind(self.kind)?;
         let index = self.index.get();
@@ -96,6 +99,8 @@ impl Handler for DestroyQueue {
 }
 
 impl Handler for ModifyQueue {
+    const CHANGES: bool = true;
+
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
     }

@@ -38,7 +38,8 @@ use crate::steering::{
 };
 
 impl Handler for SetRss {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -67,8 +68,9 @@ impl Handler for SetRss {
 }
 
 impl Handler for RemoveRss {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
     const NEEDS: Features = Features::RSS_CONTEXTS;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)
@@ -81,8 +83,9 @@ impl Handler for RemoveRss {
 }
 
 impl Handler for SetFilter {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
     const NEEDS: Features = Features::FILTERS;
+    const CHANGES: bool = true;
 
     fn handle(&self, call: &mut Call<'_>, data: &mut cmd::Filter) -> Result<(), Status> {
         let pattern = Pattern::new(data.key, data.mask).ok_or(Status::INVALID_FIELD)?;
@@ -100,8 +103,9 @@ impl Handler for SetFilter {
 }
 
 impl Handler for RemoveFilter {
-    const NAMES: Named = Named::Ethernet;
+    const NAMES: Named = Named::InUse;
     const NEEDS: Features = Features::FILTERS;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)

@@ -378,7 +378,8 @@ fn load<T: FromBytes + IntoBytes>(host: &FakeHost, addr: u64) -> T {
 /// The memory of a TX or RX queue.
 #[derive(Debug)]
 pub struct Rings {
-    function: PciFn,
+    /// The PCI function in whose BAR its doorbell is.
+    pub function: PciFn,
     /// Offset in the doorbell BAR.
     doorbell: u64,
     /// Address of the ring of descriptors.

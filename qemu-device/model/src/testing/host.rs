@@ -2,6 +2,7 @@
 
 //! The fake host.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::host::{
@@ -27,6 +28,12 @@ pub struct FakeHost {
     races: Vec<(u64, u64, u32)>,
     /// Interrupts that were raised, in order.
     pub raised: Vec<(PciFn, u16)>,
+    /// Vectors that are masked: an interrupt leaves them pending.
+    pub masked: BTreeSet<(PciFn, u16)>,
+    /// Vectors that are pending.
+    pub pending: BTreeSet<(PciFn, u16)>,
+    /// All that functions wrote to memory or tried to: who, address, length. Recorded while it is there.
+    pub writes: Option<Vec<(PciFn, u64, usize)>>,
     /// Frames that left through the uplink, in order.
     pub sent: Vec<Vec<u8>>,
     /// Traces, in order.
@@ -54,6 +61,9 @@ impl FakeHost {
             faults: Vec::new(),
             races: Vec::new(),
             raised: Vec::new(),
+            masked: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            writes: None,
             sent: Vec::new(),
             traces: Vec::new(),
             vectors: Vec::new(),
@@ -166,6 +176,9 @@ impl Host for FakeHost {
     }
 
     fn dma_write(&mut self, function: PciFn, addr: u64, buf: &[u8]) -> Result<(), DmaFault> {
+        if let Some(writes) = &mut self.writes {
+            writes.push((function, addr, buf.len()));
+        }
         let range = self.dma(function, addr, buf.len())?;
         self.memory[range].copy_from_slice(buf);
         Ok(())
@@ -186,7 +199,15 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    fn is_pending(&self, function: PciFn, vector: u16) -> bool {
+        self.pending.contains(&(function, vector))
+    }
+
     fn raise(&mut self, function: PciFn, vector: u16) {
+        if self.masked.contains(&(function, vector)) {
+            self.pending.insert((function, vector));
+            return;
+        }
         self.raised.push((function, vector));
     }
 

@@ -95,12 +95,7 @@ impl Machine {
 
     /// Rings at an offset in the doorbell BAR of a PCI function.
     pub fn ring_at(&mut self, function: PciFn, offset: u64) {
-        self.notify_at(function, offset, 0);
-    }
-
-    /// Writes a value at an offset in the doorbell BAR of a PCI function.
-    pub fn notify_at(&mut self, function: PciFn, offset: u64, value: u32) {
-        if self.latch.ring(function, offset, value) {
+        if self.latch.ring(function, offset) {
             self.host.scheduled = true;
         }
     }
