@@ -315,12 +315,39 @@ void ferrite_helper_skb_set_checksum_ok(struct sk_buff *skb)
 }
 
 /*
+ * Finds the IP header that the TCP header at @l4_offset follows: that at *@offset, of Ethernet type @proto, or, if that
+ * is a tunnel's, the one behind. Moves *@offset there. Returns its type, 0 if there is none.
+ */
+static __be16 innermost_ip(const struct sk_buff *skb, __be16 proto, int *offset, u16 l4_offset)
+{
+	bool may_be_tunnel = true;
+
+	for (;;) {
+		int length = proto == htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+		const void *header = skb->data + *offset;
+		u8 next;
+
+		if ((proto != htons(ETH_P_IP) && proto != htons(ETH_P_IPV6)) || *offset + length > l4_offset)
+			return 0;
+		next = proto == htons(ETH_P_IP) ? ((const struct iphdr *)header)->protocol :
+						  ((const struct ipv6hdr *)header)->nexthdr;
+		if (!may_be_tunnel || (next != IPPROTO_IPIP && next != IPPROTO_IPV6))
+			return proto;
+		may_be_tunnel = false;
+		proto = next == IPPROTO_IPIP ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+		*offset += length;
+	}
+}
+
+/*
  * Makes of a packet that the device joined what the stack's GRO would have made of its segments. Returns false if it
  * is not such a packet.
  */
 bool ferrite_helper_skb_set_joined(struct sk_buff *skb, u16 segments, u16 mss, u16 l4_offset)
 {
 	const struct ethhdr *eth = (const struct ethhdr *)skb->data;
+	int outer = ETH_HLEN, inner;
+	__be16 proto, inner_proto;
 	struct tcphdr *th;
 	u32 len;
 
@@ -328,20 +355,33 @@ bool ferrite_helper_skb_set_joined(struct sk_buff *skb, u16 segments, u16 mss, u
 		return false;
 	th = (struct tcphdr *)(skb->data + l4_offset);
 	len = skb->len - l4_offset;
-	if (eth->h_proto == htons(ETH_P_IP) && l4_offset >= ETH_HLEN + sizeof(struct iphdr)) {
-		const struct iphdr *iph = (const struct iphdr *)(skb->data + ETH_HLEN);
+	proto = eth->h_proto;
+	if (proto == htons(ETH_P_8021Q)) {
+		proto = ((const struct vlan_ethhdr *)eth)->h_vlan_encapsulated_proto;
+		outer += VLAN_HLEN;
+	}
+	inner = outer;
+	inner_proto = innermost_ip(skb, proto, &inner, l4_offset);
+	if (inner_proto == htons(ETH_P_IP)) {
+		const struct iphdr *iph = (const struct iphdr *)(skb->data + inner);
 
 		th->check = ~tcp_v4_check(len, iph->saddr, iph->daddr, 0);
 		skb_shinfo(skb)->gso_type = SKB_GSO_TCPV4;
-	} else if (eth->h_proto == htons(ETH_P_IPV6) && l4_offset >= ETH_HLEN + sizeof(struct ipv6hdr)) {
-		const struct ipv6hdr *iph = (const struct ipv6hdr *)(skb->data + ETH_HLEN);
+	} else if (inner_proto == htons(ETH_P_IPV6)) {
+		const struct ipv6hdr *iph = (const struct ipv6hdr *)(skb->data + inner);
 
 		th->check = ~csum_ipv6_magic(&iph->saddr, &iph->daddr, len, IPPROTO_TCP, 0);
 		skb_shinfo(skb)->gso_type = SKB_GSO_TCPV6;
 	} else {
 		return false;
 	}
-	skb_set_network_header(skb, ETH_HLEN);
+	if (inner != outer) {
+		skb_shinfo(skb)->gso_type |= proto == htons(ETH_P_IP) ? SKB_GSO_IPXIP4 : SKB_GSO_IPXIP6;
+		skb->encapsulation = 1;
+		skb_set_inner_protocol(skb, inner_proto);
+		skb_set_inner_network_header(skb, inner);
+	}
+	skb_set_network_header(skb, outer);
 	skb_set_transport_header(skb, l4_offset);
 	skb_shinfo(skb)->gso_size = mss;
 	NAPI_GRO_CB(skb)->count = segments;

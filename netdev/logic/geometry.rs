@@ -15,7 +15,7 @@ pub const L2_HEADER: u32 = 14 + 4;
 /// Packets up to this length are copied, and their buffer is posted again at once.
 pub const COPY_BREAK: u32 = 256;
 
-/// Microseconds that a received segment waits for others, unless interrupts wait longer.
+/// Microseconds without another segment for which received ones wait to be joined, unless interrupts wait longer.
 pub const COALESCE_USECS: u16 = 100;
 
 /// Logarithm of the depth that receive queues start with: room for what the peer sends before the

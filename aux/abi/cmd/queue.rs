@@ -52,7 +52,8 @@ pub struct CreateQueue {
     pub flags: u8,
     /// Completions after which the interrupt does not wait any longer, 0 for any number.
     pub moderation_packets: U16,
-    /// Time in microseconds that a segment waits for others to be joined with, at most.
+    /// Time in microseconds for which no segment comes after which those that wait to be joined with
+    /// others are handed over.
     pub coalesce_usecs: U16,
     /// Reserved.
     pub rsvd: [u8; 2],

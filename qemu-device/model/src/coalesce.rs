@@ -23,8 +23,7 @@ use crate::checksum::Sum;
 use crate::packet::{
     Ip,
     Verdict,
-    TCP,
-    VLAN_TAG, //
+    TCP, //
 };
 use crate::save::{
     saved,
@@ -33,82 +32,94 @@ use crate::save::{
     Saved,
     Writer, //
 };
+use crate::segment::{
+    number16,
+    number32,
+    Segment,
+    PSH,
+    TCP_HEADER, //
+};
 
 /// Rows that wait in one queue, at most.
 const MAX_ROWS: usize = 1024;
 /// Bytes that wait in one queue, at most.
 const MAX_BYTES: usize = 1024 * 1024;
 
-const TCP_HEADER: usize = 20;
-const PSH: u8 = 0x08;
-const ACK: u8 = 0x10;
-const DONT_FRAGMENT: u16 = 0x4000;
+/// How many times as long as in a quiet queue a row waits while other segments come.
+const BUSY: u64 = 16;
 
-/// What is seen of a frame by which segments are told apart.
-#[derive(Clone, Copy)]
-pub(crate) struct Segment<'a> {
-    frame: &'a [u8],
-    ip: Ip,
-    /// Bytes of the VLAN tag that the driver does not see.
-    tag: usize,
-    /// Offset of the payload.
-    payload: usize,
+/// An IP header in a row.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    /// Its offset.
+    at: u16,
+    v6: bool,
+    /// Identification of the last segment's, if it is IPv4.
+    id: u16,
+    /// By how much that goes up, once two segments are there.
+    step: Option<u16>,
 }
 
-impl<'a> Segment<'a> {
-    /// Returns a frame as a segment, if it is one of TCP.
-    pub(crate) fn of(frame: &'a [u8], ip: &Ip, tagged: bool) -> Option<Self> {
-        let header = frame[..ip.end].get(ip.payload..ip.payload + TCP_HEADER)?;
-        let length = usize::from(header[12] >> 4) * 4;
-        let payload = ip.payload + length;
-        let is_segment = ip.protocol == TCP && !ip.fragment;
-        (is_segment && length >= TCP_HEADER && payload <= ip.end).then_some(Self {
-            frame,
-            ip: *ip,
-            tag: if tagged { VLAN_TAG } else { 0 },
-            payload,
-        })
+saved!(Header { at, v6, id, step });
+
+impl Header {
+    fn of(segment: &Segment<'_>, ip: &Ip) -> Self {
+        Self {
+            // CAST: an offset in a frame, which is no longer than the largest MTU.
+            at: (ip.start - segment.tag) as u16,
+            v6: ip.v6,
+            id: identification(ip, segment.frame),
+            step: None,
+        }
     }
 
-    fn payload(&self) -> &'a [u8] {
-        &self.frame[self.payload..self.ip.end]
+    /// Returns whether a segment's header goes on from this one, whose bytes are `own`.
+    fn is_continued(&self, own: &[u8], segment: &Segment<'_>, ip: &Ip) -> bool {
+        let other = ip.header(segment.frame);
+        let lies_alike = ip.v6 == self.v6
+            && ip.start - segment.tag == usize::from(self.at)
+            && own.len() == other.len();
+        if !lies_alike || self.v6 {
+            // All but the length.
+            return lies_alike && own[..4] == other[..4] && own[6..] == other[6..];
+        }
+        let step = number16(other, 4).wrapping_sub(self.id);
+        let stays_or_grows = self.step.map_or(step <= 1, |before| step == before);
+        // Version, length and type of service; flags, time to live and protocol; addresses.
+        own[..2] == other[..2]
+            && own[6..10] == other[6..10]
+            && own[12..] == other[12..]
+            && stays_or_grows
     }
 
-    fn tcp(&self) -> &'a [u8] {
-        &self.frame[self.ip.payload..self.payload]
+    /// Takes note of the header of a segment that was appended.
+    fn go_on(&mut self, segment: &Segment<'_>, ip: &Ip) {
+        let id = identification(ip, segment.frame);
+        self.step = Some(id.wrapping_sub(self.id));
+        self.id = id;
     }
 
-    fn network(&self) -> &'a [u8] {
-        &self.frame[self.ip.start..self.ip.payload]
+    /// Puts length and checksum right, for a packet that begins with this header.
+    fn finish(&self, packet: &mut [u8]) {
+        // CAST: at most `MAX_COALESCED`.
+        let length = packet.len() as u16;
+        if self.v6 {
+            packet[4..6].copy_from_slice(&(length - 40).to_be_bytes());
+        } else {
+            packet[2..4].copy_from_slice(&length.to_be_bytes());
+            packet[10..12].fill(0);
+            let checksum = Sum::default().bytes(&packet[..20]).checksum();
+            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        }
     }
 
-    fn sequence(&self) -> u32 {
-        number32(self.tcp(), 4)
-    }
-
-    fn pushes(&self) -> bool {
-        self.tcp()[13] & PSH != 0
-    }
-
-    /// Returns whether it may be joined with others; `verdict` is that on its checksums.
-    fn can_join(&self, verdict: Verdict) -> bool {
-        let plain = self.ip.v6 || self.network().len() == 20;
-        let flags = self.tcp()[13] & !PSH;
-        verdict == Verdict::Right && plain && flags == ACK && !self.payload().is_empty()
-    }
-
-    /// Returns a number that is the same for all segments of a connection.
-    fn key(&self) -> u64 {
-        // FNV-1a. Whoever finds two connections with the same key can keep them from being joined.
-        let ports = &self.tcp()[..4];
-        let bytes = self.ip.addresses(self.frame).iter().chain(ports);
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
-    }
-
-    fn id(&self) -> u16 {
-        number16(self.network(), 4)
+    /// Returns the least length of such a header.
+    fn length(&self) -> usize {
+        if self.v6 {
+            40
+        } else {
+            20
+        }
     }
 }
 
@@ -118,72 +129,70 @@ struct Row {
     about: RxCompletion,
     bytes: Vec<u8>,
     key: u64,
-    /// When it is to be handed over.
-    due: u64,
-    /// Offsets of IP header, TCP header and payload.
-    l3: u16,
+    /// When its first segment came.
+    since: u64,
+    /// The IP header that TCP follows, and the one of a tunnel around it.
+    ip: Header,
+    tunnel: Option<Header>,
+    /// Offsets of TCP header and payload.
     l4: u16,
     payload: u16,
-    v6: bool,
     /// Payload bytes of the first segment.
     mss: u16,
     segments: u16,
-    /// Identification of the last segment's IPv4 header.
-    id: u16,
-    /// By how much that goes up, once two segments are there.
-    step: Option<u16>,
 }
 
 saved!(Row {
     about,
     bytes,
     key,
-    due,
-    l3,
+    since,
+    ip,
+    tunnel,
     l4,
     payload,
-    v6,
     mss,
-    segments,
-    id,
-    step
+    segments
 });
 
 impl Row {
-    /// Returns whether a segment of the same connection can be appended.
-    fn takes(&self, segment: &Segment<'_>) -> bool {
-        let (l3, l4) = (usize::from(self.l3), usize::from(self.l4));
-        let data = usize::from(self.payload);
-        let (tag, ip) = (segment.tag, &segment.ip);
-        let length = segment.payload().len();
-        let lies_alike = ip.start - tag == l3
-            && ip.payload - tag == l4
-            && segment.payload - tag == data
-            && ip.v6 == self.v6;
-        lies_alike
-            && length <= usize::from(self.mss)
-            && self.bytes.len() - l3 + length <= MAX_COALESCED as usize
-            && self.bytes[..12] == segment.frame[..12]
-            && self.bytes[12..l3] == segment.frame[12 + tag..ip.start]
-            && self.same_network(&self.bytes[l3..l4], segment)
-            && self.same_tcp(&self.bytes[l4..data], segment)
+    /// Returns the offset of layer 3.
+    fn l3(&self) -> usize {
+        usize::from(self.tunnel.map_or(self.ip.at, |tunnel| tunnel.at))
     }
 
-    fn same_network(&self, own: &[u8], segment: &Segment<'_>) -> bool {
-        let other = segment.network();
-        if self.v6 {
-            return own[..4] == other[..4] && own[6..] == other[6..];
-        }
-        let step = segment.id().wrapping_sub(self.id);
-        let stays_or_grows = match self.step {
-            Some(before) => step == before,
-            None => step == 1 || step == 0 && number16(own, 6) & DONT_FRAGMENT != 0,
+    /// Returns whether a segment of the same connection can be appended, of which `about` is said.
+    fn takes(&self, segment: &Segment<'_>, about: &RxCompletion) -> bool {
+        let (l3, l4) = (self.l3(), usize::from(self.l4));
+        let data = usize::from(self.payload);
+        let tag = segment.tag;
+        let length = segment.payload().len();
+        let outer = segment.tunnel.unwrap_or(segment.ip);
+        let same_tunnel = match (&self.tunnel, &segment.tunnel) {
+            (None, None) => true,
+            (Some(own), Some(ip)) => {
+                own.is_continued(&self.bytes[l3..usize::from(self.ip.at)], segment, ip)
+            }
+            _ => false,
         };
-        // Version, length and type of service; flags, time to live and protocol; addresses.
-        own[..2] == other[..2]
-            && own[6..10] == other[6..10]
-            && own[12..] == other[12..]
-            && stays_or_grows
+        let vlan = |about: &RxCompletion| {
+            let flags = RxFlags(about.flags.get());
+            flags.contains(RxFlags::VLAN).then(|| about.vlan.get())
+        };
+        same_tunnel
+            && segment.ip.payload - tag == l4
+            && segment.data - tag == data
+            && length <= usize::from(self.mss)
+            && self.bytes.len() - l3 + length <= MAX_COALESCED as usize
+            && vlan(&self.about) == vlan(about)
+            && self.bytes[..12] == segment.frame[..12]
+            && self.bytes[12..l3] == segment.frame[12 + tag..outer.start]
+            && (self.ip).is_continued(
+                &self.bytes[usize::from(self.ip.at)..l4],
+                segment,
+                &segment.ip,
+            )
+            && self.same_tcp(&self.bytes[l4..data], segment)
     }
 
     fn same_tcp(&self, own: &[u8], segment: &Segment<'_>) -> bool {
@@ -200,29 +209,35 @@ impl Row {
             && sequence == segment.sequence()
     }
 
+    /// Takes note of a segment whose payload was appended. Returns whether it is the last.
+    fn go_on(&mut self, segment: &Segment<'_>) -> bool {
+        self.ip.go_on(segment, &segment.ip);
+        if let (Some(own), Some(ip)) = (&mut self.tunnel, &segment.tunnel) {
+            own.go_on(segment, ip);
+        }
+        self.segments += 1;
+        self.bytes[usize::from(self.l4) + 13] |= segment.tcp()[13] & PSH;
+        segment.pushes() || segment.payload().len() < usize::from(self.mss)
+    }
+
     /// Puts lengths and checksums right. Returns what is handed over.
     fn finish(mut self) -> Waiting {
-        let (l3, l4) = (usize::from(self.l3), usize::from(self.l4));
         if self.segments > 1 {
-            let length = self.bytes.len() - l3;
-            let (network, segment) = self.bytes[l3..].split_at_mut(l4 - l3);
-            // CAST: at most `MAX_COALESCED`.
-            let addresses = if self.v6 {
-                network[4..6].copy_from_slice(&((length - 40) as u16).to_be_bytes());
-                8..40
-            } else {
-                network[2..4].copy_from_slice(&(length as u16).to_be_bytes());
-                network[10..12].fill(0);
-                let checksum = Sum::default().bytes(network).checksum();
-                network[10..12].copy_from_slice(&checksum.to_be_bytes());
-                12..20
-            };
+            if let Some(tunnel) = &self.tunnel {
+                tunnel.finish(&mut self.bytes[usize::from(tunnel.at)..]);
+            }
+            let packet = &mut self.bytes[usize::from(self.ip.at)..];
+            self.ip.finish(packet);
+            let addresses = if self.ip.v6 { 8..40 } else { 12..20 };
+            let (network, segment) = packet.split_at_mut(usize::from(self.l4 - self.ip.at));
             segment[16..18].fill(0);
             let sum = Sum::default()
                 .pseudo(&network[addresses], TCP, segment.len())
                 .bytes(segment);
             segment[16..18].copy_from_slice(&sum.checksum().to_be_bytes());
-            let flags = RxFlags(self.about.flags.get()).with(RxFlags::COALESCED);
+            let flags = RxFlags(self.about.flags.get())
+                .with(RxFlags::COALESCED)
+                .with(RxFlags::CSUM_OK);
             self.about.flags = U16::new(flags.0);
             self.about.mss = U16::new(self.mss);
             self.about.segments = U16::new(self.segments);
@@ -233,6 +248,22 @@ impl Row {
             bytes: self.bytes,
         }
     }
+
+    /// Returns whether a row that was loaded makes sense.
+    fn is_sound(&self) -> bool {
+        let (l3, ip, l4) = (self.l3(), usize::from(self.ip.at), usize::from(self.l4));
+        let payload = usize::from(self.payload);
+        let tunnel_ends = self.tunnel.is_none_or(|own| l3 + own.length() == ip);
+        let first = ip + self.ip.length();
+        let network_ends = l4 == first || self.ip.v6 && l4 > first;
+        l3 >= 14
+            && tunnel_ends
+            && network_ends
+            && payload >= l4 + TCP_HEADER
+            && self.bytes.len() > payload
+            && self.bytes.len() - l3 <= MAX_COALESCED as usize
+            && self.segments > 0
+    }
 }
 
 /// What waits in a queue to be joined with more.
@@ -242,6 +273,8 @@ pub(crate) struct Held {
     /// What is to be handed over, in order.
     ready: VecDeque<Waiting>,
     bytes: usize,
+    /// When the last segment came that may be joined.
+    last: u64,
     /// When the device was asked to look.
     timer: Option<u64>,
 }
@@ -252,8 +285,9 @@ impl Held {
         self.rows.is_empty()
     }
 
-    /// Offers a frame that came at `now`, of which `about` is said. Returns whether it is to be
-    /// handed over as it is, after what is [ready](Self::pop); else it was kept.
+    /// Offers a frame that came at `now`, of which `about` is said; rows wait until the queue was
+    /// quiet for `hold`. Returns whether it is to be handed over as it is, after what is
+    /// [ready](Self::pop); else it was kept.
     pub(crate) fn offer(
         &mut self,
         pool: &mut Pool,
@@ -270,32 +304,32 @@ impl Held {
             }
             return true;
         }
+        self.last = now;
         if let Some(place) = place {
             let payload = segment.payload();
             let row = &mut self.rows[place];
-            if row.takes(segment) && pool.grow(&mut row.bytes, payload) {
+            if row.takes(segment, about) && pool.grow(&mut row.bytes, payload) {
                 self.bytes += payload.len();
-                row.step = Some(segment.id().wrapping_sub(row.id));
-                row.id = segment.id();
-                row.segments += 1;
-                let (l4, is_last) = (
-                    usize::from(row.l4),
-                    segment.pushes() || payload.len() < usize::from(row.mss),
-                );
-                row.bytes[l4 + 13] |= segment.tcp()[13] & PSH;
-                if is_last {
+                if row.go_on(segment) {
                     self.release(place);
                 }
                 return false;
             }
             self.release(place);
         }
-        if !segment.pushes() && hold > 0 && self.start(pool, segment, about, key, now + hold) {
+        if !segment.pushes() && hold > 0 && self.start(pool, segment, about, key, now) {
             return false;
         }
         // No segment overtakes one that waits.
         self.release_all();
         true
+    }
+
+    /// Returns when the first row is to be handed over.
+    fn due(&self, hold: u64) -> Option<u64> {
+        let first = self.rows.front()?;
+        let quiet = self.last.saturating_add(hold);
+        Some(quiet.min(first.since.saturating_add(hold * BUSY)))
     }
 
     /// Starts a row. Returns whether there is room for it.
@@ -305,7 +339,7 @@ impl Held {
         segment: &Segment<'_>,
         about: &RxCompletion,
         key: u64,
-        due: u64,
+        now: u64,
     ) -> bool {
         let (tag, ip) = (segment.tag, &segment.ip);
         if self.bytes + ip.end > MAX_BYTES {
@@ -314,12 +348,7 @@ impl Held {
         if self.rows.len() >= MAX_ROWS {
             self.release(0);
         }
-        let parts = if tag > 0 {
-            [&segment.frame[..12], &segment.frame[12 + tag..ip.end]]
-        } else {
-            [&segment.frame[..ip.end], &[]]
-        };
-        let Some(bytes) = pool.keep(parts) else {
+        let Some(bytes) = pool.keep(segment.parts()) else {
             return false;
         };
         self.bytes += bytes.len();
@@ -328,15 +357,13 @@ impl Held {
             about: *about,
             bytes,
             key,
-            due,
-            l3: (ip.start - tag) as u16,
+            since: now,
+            ip: Header::of(segment, ip),
+            tunnel: (segment.tunnel.as_ref()).map(|tunnel| Header::of(segment, tunnel)),
             l4: (ip.payload - tag) as u16,
-            payload: (segment.payload - tag) as u16,
-            v6: ip.v6,
+            payload: (segment.data - tag) as u16,
             mss: segment.payload().len() as u16,
             segments: 1,
-            id: segment.id(),
-            step: None,
         });
         true
     }
@@ -357,9 +384,9 @@ impl Held {
     }
 
     /// Makes the rows ready whose time is over.
-    pub(crate) fn release_due(&mut self, now: u64) {
-        self.timer = None;
-        while self.rows.front().is_some_and(|row| row.due <= now) {
+    pub(crate) fn release_due(&mut self, now: u64, hold: u64) {
+        self.timer = self.timer.filter(|timer| *timer > now);
+        while self.due(hold).is_some_and(|due| due <= now) {
             self.release(0);
         }
     }
@@ -369,15 +396,14 @@ impl Held {
         self.ready.pop_front()
     }
 
-    /// Returns when the device is to look next, if it was not asked for that before.
-    pub(crate) fn new_timer(&mut self) -> Option<u64> {
-        let due = self.rows.front()?.due;
-        // An earlier look sets the next.
+    /// Returns when the device is to look, and when it was asked to look before, if that is too late
+    /// or not at all. An earlier look sets the next.
+    pub(crate) fn new_timer(&mut self, hold: u64) -> Option<(u64, Option<u64>)> {
+        let due = self.due(hold)?;
         if self.timer.is_some_and(|timer| timer <= due) {
             return None;
         }
-        self.timer = Some(due);
-        self.timer
+        Some((due, self.timer.replace(due)))
     }
 
     /// Returns when the device looks next.
@@ -404,44 +430,36 @@ impl Held {
 impl Saved for Held {
     fn save(&self, writer: &mut Writer) {
         self.rows.save(writer);
+        self.last.save(writer);
         self.timer.save(writer);
     }
 
     fn load(reader: &mut Reader<'_>) -> Result<Self, LoadError> {
         let rows: VecDeque<Row> = Saved::load(reader)?;
+        let last = Saved::load(reader)?;
         let timer = Saved::load(reader)?;
         let bytes = rows.iter().map(|row| row.bytes.len()).sum();
         if rows.len() > MAX_ROWS || bytes > MAX_BYTES + MAX_COALESCED as usize {
             return Err(LoadError::Invalid("number of joined segments"));
         }
-        for row in &rows {
-            let (l3, l4) = (usize::from(row.l3), usize::from(row.l4));
-            let payload = usize::from(row.payload);
-            let network = if row.v6 { 40 } else { 20 };
-            let sound = l3 >= 14
-                && l4 >= l3 + network
-                && (row.v6 || l4 == l3 + network)
-                && payload >= l4 + TCP_HEADER
-                && row.bytes.len() > payload
-                && row.bytes.len() - l3 <= MAX_COALESCED as usize
-                && row.segments > 0;
-            if !sound {
-                return Err(LoadError::Invalid("joined segments"));
-            }
+        if !rows.iter().all(Row::is_sound) {
+            return Err(LoadError::Invalid("joined segments"));
         }
         Ok(Self {
             rows,
             ready: VecDeque::new(),
             bytes,
+            last,
             timer,
         })
     }
 }
 
-fn number16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn number32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+/// Returns the identification of a packet, 0 for IPv6.
+fn identification(ip: &Ip, frame: &[u8]) -> u16 {
+    if ip.v6 {
+        0
+    } else {
+        number16(ip.header(frame), 4)
+    }
 }

@@ -42,6 +42,7 @@ mod rss;
 mod rules;
 mod rx;
 mod save;
+mod segment;
 mod slot;
 mod state;
 mod steering;

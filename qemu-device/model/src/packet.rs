@@ -11,6 +11,10 @@ pub(crate) const ETH_HEADER: usize = 14;
 pub(crate) const VLAN_TAG: usize = 4;
 /// Protocol number of TCP.
 pub(crate) const TCP: u8 = 6;
+/// Protocol number of IPv4 in a tunnel.
+pub(crate) const IPIP: u8 = 4;
+/// Protocol number of IPv6 in a tunnel.
+pub(crate) const IPV6: u8 = 41;
 /// Protocol number of UDP.
 pub(crate) const UDP: u8 = 17;
 /// Protocol number of SCTP.
@@ -144,6 +148,25 @@ impl Ip {
             fragment,
             first_fragment,
         })
+    }
+
+    /// Returns the IP packet that this one carries, if it is that of a tunnel. Its own header has
+    /// neither options nor extensions.
+    pub(crate) fn inner(&self, frame: &[u8]) -> Option<Self> {
+        let header = if self.v6 { 40 } else { 20 };
+        if self.fragment || self.payload - self.start != header {
+            return None;
+        }
+        match self.protocol {
+            IPIP => Self::v4(&frame[..self.end], self.payload),
+            IPV6 => Self::v6(&frame[..self.end], self.payload),
+            _ => None,
+        }
+    }
+
+    /// Returns the bytes of the header, with its options or extensions.
+    pub(crate) fn header<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        &frame[self.start..self.payload]
     }
 
     /// Returns the bytes of both addresses.
@@ -331,7 +354,11 @@ mod tests {
                 *byte = version;
             }
             if let Some(ip) = Ip::find(&bytes) {
-                prop_assert!(ip.start < ip.payload && ip.payload <= ip.end);
+                for ip in [Some(ip), ip.inner(&bytes)].into_iter().flatten() {
+                    prop_assert!(ip.start < ip.payload && ip.payload <= ip.end);
+                    prop_assert!(ip.end <= bytes.len());
+                    let _ = ip.verdict(&bytes);
+                }
                 prop_assert!(ip.end <= bytes.len());
                 let _ = (ip.verdict(&bytes), ip.ports(&bytes));
                 prop_assert!(!ip.addresses(&bytes).is_empty());

@@ -30,10 +30,7 @@ use crate::backlog::{
     Waiting, //
 };
 use crate::bus::Bus;
-use crate::coalesce::{
-    Held,
-    Segment, //
-};
+use crate::coalesce::Held;
 use crate::device::Device;
 use crate::function::Function;
 use crate::host::{
@@ -45,6 +42,9 @@ use crate::packet::{
     vlan,
     Ip,
     Verdict,
+    IPIP,
+    IPV6,
+    TCP,
     VLAN_TAG, //
 };
 use crate::port::Port;
@@ -58,6 +58,7 @@ use crate::save::{
     Saved,
     Writer, //
 };
+use crate::segment::Segment;
 use crate::slot::Slot;
 use crate::timers::Timer;
 
@@ -92,6 +93,13 @@ impl<'a> Arrival<'a> {
     /// Returns it as a segment, if it is one of TCP.
     fn segment(&self) -> Option<Segment<'a>> {
         Segment::of(self.frame, self.ip.as_ref()?, self.vlan.is_some())
+    }
+
+    /// Returns whether it may belong to a connection although it is not seen as a segment of it: as
+    /// a fragment, or in a tunnel.
+    fn may_be_of_connection(&self) -> bool {
+        self.ip
+            .is_some_and(|ip| [TCP, IPIP, IPV6].contains(&ip.protocol))
     }
 
     /// Returns the bytes that the driver gets: all but the VLAN tag.
@@ -415,8 +423,12 @@ impl RxQueue {
             }
             pool.give_back(packet.bytes);
         }
-        if let Some(due) = self.held.new_timer() {
-            bus.timers.add(due, Timer::Coalesce(slot, self.queue.index));
+        if let Some((due, before)) = self.held.new_timer(self.queue.coalesce_ns) {
+            let timer = Timer::Coalesce(slot, self.queue.index);
+            if let Some(before) = before {
+                bus.timers.remove(before, timer);
+            }
+            bus.timers.add(due, timer);
         }
         result
     }
@@ -541,8 +553,10 @@ impl Device {
             if let Some(segment) = arrival.segment() {
                 let time = (now, queue.queue.coalesce_ns);
                 pass = (queue.held).offer(pool, &segment, arrival.verdict, &about, time);
-                result = queue.hand_over(&mut bus, pool, port, slot);
+            } else if arrival.may_be_of_connection() {
+                queue.held.release_all();
             }
+            result = queue.hand_over(&mut bus, pool, port, slot);
         }
         if pass && result.is_ok() {
             let wire = (1, length);
@@ -568,7 +582,7 @@ impl Device {
         let Some(queue) = queue.filter(|queue| queue.queue.runs()) else {
             return;
         };
-        queue.held.release_due(now);
+        queue.held.release_due(now, queue.queue.coalesce_ns);
         if !usable {
             port.stats.rx_closed += queue.held.clear(&mut self.pool);
             return;

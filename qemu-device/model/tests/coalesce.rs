@@ -201,7 +201,9 @@ fn identification_goes_on_as_it_began() {
         ([0, 1, 1], true, vec![200, 100]),
         ([0, 0, 1], true, vec![200, 100]),
         ([0, 1, 2], false, vec![300]),
-        ([0, 0, 0], false, vec![100, 100, 100]),
+        ([0, 0, 0], false, vec![300]),
+        ([0, 0, 1], false, vec![200, 100]),
+        ([0, 2, 4], false, vec![100, 100, 100]),
     ] {
         let mut net = joining();
         for (n, id) in ids.into_iter().enumerate() {
@@ -259,6 +261,197 @@ fn connections_are_kept_apart_and_no_data_overtakes() {
         .map(|packet| packet.bytes[54])
         .collect();
     assert_eq!(firsts, [3, 4]);
+}
+
+#[test]
+fn fragments_and_tunnels_do_not_overtake() {
+    let first = segment(0, 0, ACK, &[1; 100]);
+    let mut fragment = segment(100, 1, ACK, &[2; 100]);
+    fragment[20] |= 0x20;
+    let fragment = sum(fragment);
+    // Of what is in it nothing is known.
+    let mut tunnel = frame::in_ipv4(&first);
+    tunnel[34] = 0;
+    for other in [fragment, tunnel] {
+        let mut net = joining();
+        net.machine.receive(&first);
+        net.machine.receive(&other);
+        let packets = net.rx.reap(&mut net.machine);
+        let bytes: Vec<_> = packets.iter().map(|packet| &packet.bytes).collect();
+        assert_eq!(bytes, [&first, &other]);
+    }
+}
+
+#[test]
+fn segments_of_another_vlan_are_not_joined() {
+    let tagged = |bytes: Vec<u8>, vlan: u8| {
+        let mut bytes = bytes;
+        bytes.splice(12..12, [0x81, 0x00, 0x00, vlan]);
+        bytes
+    };
+    let first = segment(0, 0, ACK, &[1; 100]);
+    let second = segment(100, 1, ACK, &[2; 100]);
+    for (one, other, lengths) in [
+        (
+            tagged(first.clone(), 5),
+            tagged(second.clone(), 5),
+            vec![200],
+        ),
+        (
+            tagged(first.clone(), 5),
+            tagged(second.clone(), 6),
+            vec![100, 100],
+        ),
+        (first.clone(), tagged(second.clone(), 5), vec![100, 100]),
+        (tagged(first, 5), second, vec![100, 100]),
+    ] {
+        let mut net = joining();
+        net.machine.receive(&one);
+        net.machine.receive(&other);
+        net.machine.advance(1_000_000);
+        let packets = net.rx.reap(&mut net.machine);
+        let found: Vec<_> = packets
+            .iter()
+            .map(|packet| packet.bytes.len() - 54)
+            .collect();
+        assert_eq!(found, lengths);
+    }
+}
+
+#[test]
+fn segments_that_tell_of_congestion_alike_are_joined() {
+    let mut net = joining();
+    let told = ACK | 0xc0;
+    for (n, flags) in [ACK, told, told, ACK, ACK].into_iter().enumerate() {
+        let n = n as u16;
+        net.machine
+            .receive(&segment(100 * u32::from(n), n, flags, &[0; 100]));
+    }
+    net.machine.advance(1_000_000);
+    let packets = net.rx.reap(&mut net.machine);
+    let found: Vec<_> = packets
+        .iter()
+        .map(|packet| (packet.bytes[47], packet.bytes.len() - 54))
+        .collect();
+    assert_eq!(found, [(ACK, 100), (told, 200), (ACK, 200)]);
+}
+
+#[test]
+fn segments_in_tunnels_are_joined() {
+    type Tunnel = fn(&[u8]) -> Vec<u8>;
+    let v4 = |n: u32, payload: &[u8]| segment(100 * n, n as u16, ACK, payload);
+    let v6 = |n: u32, payload: &[u8]| segment6(100 * n, ACK, payload);
+    let cases: [(Tunnel, &dyn Fn(u32, &[u8]) -> Vec<u8>, u16); 4] = [
+        (frame::in_ipv4, &v4, 54),
+        (frame::in_ipv4, &v6, 74),
+        (frame::in_ipv6, &v4, 74),
+        (frame::in_ipv6, &v6, 94),
+    ];
+    for (tunnel, inner, l4) in cases {
+        let mut net = joining();
+        for n in 0..3 {
+            net.machine.receive(&tunnel(&inner(n, &[n as u8; 100])));
+        }
+        net.machine.advance(1_000_000);
+        let packets = net.rx.reap(&mut net.machine);
+        assert_eq!(packets.len(), 1);
+        assert_eq!(joined(&packets[0]), (3, 100, l4));
+        let payload = [[0; 100], [1; 100], [2; 100]].concat();
+        assert_eq!(packets[0].bytes, tunnel(&inner(0, &payload)));
+    }
+}
+
+#[test]
+fn segments_in_tunnels_that_differ_are_not_joined() {
+    let first = frame::in_ipv4(&segment(0, 0, ACK, &[1; 100]));
+    let good = frame::in_ipv4(&segment(100, 1, ACK, &[2; 100]));
+    let header = |change: fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        bytes[24..26].fill(0);
+        let sum = frame::checksum(&bytes[14..34]);
+        bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    };
+    let mut wrong_header = good.clone();
+    wrong_header[24] ^= 1;
+    let mut wrong_segment = good.clone();
+    wrong_segment[100] ^= 1;
+    for (what, other) in [
+        ("checksum of the tunnel", wrong_header),
+        ("checksum of the segment", wrong_segment),
+        ("type of service", header(|bytes| bytes[15] = 4)),
+        ("time to live", header(|bytes| bytes[22] = 63)),
+        ("end of the tunnel", header(|bytes| bytes[29] = 77)),
+        ("no tunnel", segment(100, 1, ACK, &[2; 100])),
+    ] {
+        let mut net = joining();
+        net.machine.receive(&first);
+        net.machine.receive(&other);
+        net.machine.advance(1_000_000);
+        let packets = net.rx.reap(&mut net.machine);
+        let bytes: Vec<_> = packets.iter().map(|packet| &packet.bytes).collect();
+        assert_eq!(bytes, [&first, &other], "{what}");
+    }
+}
+
+/// A segment of the `n`th of many connections.
+fn of_connection(n: u16, offset: u32, flags: u8) -> Vec<u8> {
+    let mut bytes = segment(offset, 0, flags, &[n as u8; 100]);
+    bytes[34..36].copy_from_slice(&(1000 + n).to_be_bytes());
+    sum(bytes)
+}
+
+#[test]
+fn each_segment_prolongs_the_wait() {
+    let mut net = joining();
+    for n in 0..3 {
+        net.machine
+            .receive(&segment(100 * n, n as u16, ACK, &[0; 100]));
+        net.machine.advance(u64::from(HOLD_USECS) * 1000 - 1);
+    }
+    assert_eq!(net.rx.reap(&mut net.machine).len(), 0);
+    net.machine.advance(1);
+    let packets = net.rx.reap(&mut net.machine);
+    assert_eq!(packets.len(), 1);
+    assert_eq!(joined(&packets[0]).0, 3);
+}
+
+#[test]
+fn a_busy_queue_does_not_keep_what_waits() {
+    let mut net = joining();
+    net.machine.receive(&of_connection(0, 0, ACK));
+    // Another connection never pauses.
+    let mut waited = 0;
+    for n in 1.. {
+        net.machine.advance(50_000);
+        waited += 50;
+        net.machine.receive(&of_connection(1, 100 * n, ACK));
+        if !net.rx.reap(&mut net.machine).is_empty() {
+            break;
+        }
+    }
+    assert_eq!(waited, 16 * u64::from(HOLD_USECS));
+}
+
+#[test]
+fn many_connections_are_joined_in_their_order() {
+    const MANY: u16 = 512;
+    let mut net = joining();
+    let mut heads = Vec::new();
+    for (offset, flags) in [(0, ACK), (100, ACK | PSH)] {
+        for n in 0..MANY {
+            net.machine.receive(&of_connection(n, offset, flags));
+            net.machine.advance(1000);
+            for packet in net.rx.reap(&mut net.machine) {
+                assert_eq!(joined(&packet), (2, 100, 34));
+                heads.push(packet.bytes[34..36].to_vec());
+                net.rx.post(&mut net.machine, 1);
+            }
+        }
+    }
+    assert!(heads.is_sorted());
+    assert_eq!(heads.len(), usize::from(MANY));
 }
 
 #[test]

@@ -95,12 +95,13 @@ class Pair:
         reach = f"ping -n -q -c 1 -W 1 {self.right.ipv4}"
         wait_for(lambda: cmd(reach, ns=self.left.ns, fail=False).ret == 0, "the first packet to come back")
 
-    def iperf(self, options="", seconds=2, reverse=False):
-        """Runs iperf3 from left to right; returns its report. Fails when it reports an error."""
+    def iperf(self, options="", seconds=2, reverse=False, address=None):
+        """Runs iperf3 from left to right, to its own address or another; returns its report. Fails when it reports an
+        error."""
         port = rand_port()
         with bkg(f"iperf3 --server --one-off --port {port}", ns=self.right.ns, exit_wait=True):
             wait_port_listen(port, ns=self.right.ns)
-            client = cmd(f"iperf3 --client {self.right.ipv4} --port {port} --time {seconds} --json {options}"
+            client = cmd(f"iperf3 --client {address or self.right.ipv4} --port {port} --time {seconds} --json {options}"
                          + (" --reverse" if reverse else ""), ns=self.left.ns, timeout=seconds + IPERF_GRACE,
                          fail=False)
         report = json.loads(client.stdout)

@@ -48,6 +48,18 @@ pub fn udp6(payload: &[u8]) -> Vec<u8> {
     ipv6(UDP, &udp(payload))
 }
 
+/// Puts the IP packet of a frame into another of IPv4, as a tunnel does.
+pub fn in_ipv4(frame: &[u8]) -> Vec<u8> {
+    let v6 = frame[12..14] == [0x86, 0xdd];
+    ipv4(if v6 { 41 } else { 4 }, &frame[14..])
+}
+
+/// Puts the IP packet of a frame into another of IPv6, as a tunnel does.
+pub fn in_ipv6(frame: &[u8]) -> Vec<u8> {
+    let v6 = frame[12..14] == [0x86, 0xdd];
+    ipv6(if v6 { 41 } else { 4 }, &frame[14..])
+}
+
 fn tcp(payload: &[u8]) -> Vec<u8> {
     let mut segment = Vec::new();
     segment.extend(40000u16.to_be_bytes());
@@ -110,8 +122,11 @@ fn ipv6(protocol: u8, segment: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Returns the segment with its checksum.
+/// Returns the segment with its checksum, if it has one.
 fn summed(addresses: &[u8], protocol: u8, segment: &[u8]) -> Vec<u8> {
+    if ![TCP, UDP].contains(&protocol) {
+        return segment.to_vec();
+    }
     let mut pseudo = addresses.to_vec();
     pseudo.extend((segment.len() as u32).to_be_bytes());
     pseudo.extend([0, 0, 0, protocol]);
