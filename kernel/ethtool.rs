@@ -13,8 +13,8 @@ use crate::{
         self,
         Device, //
     },
-    netdev_ops::optional,
-    netdev_rtnl::Rtnl, //
+    netdev_rtnl::Rtnl,
+    optional::optional, //
 };
 use core::{
     fmt::{

@@ -27,6 +27,7 @@ mod netdev_rtnl;
 mod netdev_tests;
 mod netdev_types;
 mod netdev_vf;
+mod optional;
 pub mod page_pool;
 pub mod pci;
 pub mod ptp;

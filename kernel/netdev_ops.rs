@@ -20,6 +20,10 @@ use crate::{
         Stats, //
     },
     netdev_vf,
+    optional::{
+        elsewhere,
+        optional, //
+    },
     skb::SkBuff,
     xdp, //
 };
@@ -38,33 +42,6 @@ use kernel::{
 /// that a [`Builder`](crate::netdev::Builder) of `T` made them; they exist until the functions
 /// return, as do the other arguments.
 pub(crate) struct Table<T: Operations>(PhantomData<T>);
-
-/// An entry of a table of the operations of a `T`: the function, of this table or another, if `T`
-/// implements the operation.
-macro_rules! optional {
-    ($has:ident, $function:ident) => {
-        optional!($has, Self, $function)
-    };
-    ($has:ident, $table:ty, $function:ident) => {
-        if T::$has {
-            Some(<$table>::$function)
-        } else {
-            None
-        }
-    };
-}
-pub(crate) use optional;
-
-/// As [`optional`], for a function that is generic itself.
-macro_rules! elsewhere {
-    ($has:ident, $($function:ident)::+) => {
-        if T::$has {
-            Some($($function)::+::<T>)
-        } else {
-            None
-        }
-    };
-}
 
 #[expect(
     clippy::missing_safety_doc,

@@ -19,7 +19,7 @@ pub use vf::{
     Held, //
 };
 
-use crate::netdev_ops::optional;
+use crate::optional::optional;
 use core::{
     marker::PhantomData,
     pin::Pin, //

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     bindings,
-    netdev_ops::optional, //
+    optional::optional, //
 };
 use core::marker::PhantomData;
 use kernel::{

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     bindings,
-    netdev_ops::optional, //
+    optional::optional, //
 };
 use core::marker::PhantomData;
 use kernel::{
