@@ -437,9 +437,14 @@ bool ferrite_helper_page_pool_maps_both_ways(const struct page_pool *pool, const
 	return pool->p.dev == dev && pool->p.dma_dir == DMA_BIDIRECTIONAL;
 }
 
-struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool, unsigned int *offset, unsigned int size)
+struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool)
 {
-	return page_pool_dev_alloc_frag(pool, offset, size);
+	return netmem_to_page(page_pool_alloc_netmems(pool, GFP_ATOMIC | __GFP_NOWARN));
+}
+
+void ferrite_helper_page_pool_halve(struct page *page)
+{
+	page_pool_fragment_page(page, 2);
 }
 
 void ferrite_helper_page_pool_put(struct page_pool *pool, struct page *page)

@@ -80,7 +80,8 @@ unsigned int ferrite_helper_skb_tailroom(void);
 struct page_pool *ferrite_helper_page_pool_create(struct device *dev, struct napi_struct *napi, u16 queue,
 						  unsigned int pages, bool both_ways);
 bool ferrite_helper_page_pool_maps_both_ways(const struct page_pool *pool, const struct device *dev);
-struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool, unsigned int *offset, unsigned int size);
+struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool);
+void ferrite_helper_page_pool_halve(struct page *page);
 void ferrite_helper_page_pool_put(struct page_pool *pool, struct page *page);
 dma_addr_t ferrite_helper_page_pool_dma_addr(struct page *page);
 void *ferrite_helper_page_pool_address(struct page *page);

@@ -14,7 +14,6 @@ use crate::{
 };
 use core::{
     mem::ManuallyDrop,
-    num::NonZeroU32,
     ptr::NonNull, //
 };
 use kernel::{
@@ -56,6 +55,11 @@ impl Layout {
         let used = u64::from(self.headroom) + u64::from(self.data) + u64::from(tailroom);
         self.data > 0 && used <= u64::from(self.size) && self.size as usize <= PAGE_SIZE
     }
+
+    /// Returns whether a page makes two buffers.
+    fn makes_halves(&self) -> bool {
+        self.size as usize <= PAGE_SIZE / 2
+    }
 }
 
 /// Who writes to the buffers of a pool, and who reads them.
@@ -71,7 +75,8 @@ const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// A pool of receive buffers, for one NAPI instance.
 ///
-/// It must be dropped while its NAPI instance is disabled. Buffers may outlive it.
+/// It must be dropped while its NAPI instance is disabled. Buffers may outlive it. A page makes two buffers, if two
+/// fit.
 ///
 /// # Invariants
 ///
@@ -82,6 +87,8 @@ pub struct PagePool {
     // The pool refers to it.
     napi: Arc<Instance>,
     layout: Layout,
+    /// The other half of the page that a buffer was cut from.
+    half: Option<Buffer>,
 }
 
 // SAFETY: a pool does not belong to a thread; its use is restricted as the invariants say.
@@ -106,10 +113,11 @@ impl PagePool {
         if !layout.is_sound() {
             return Err(EINVAL);
         }
-        let per_page = (PAGE_SIZE as u32)
-            .checked_div(layout.size)
-            .and_then(NonZeroU32::new)
-            .ok_or(EINVAL)?;
+        let pages = if layout.makes_halves() {
+            buffers.div_ceil(2)
+        } else {
+            buffers
+        };
         // SAFETY: the device, the instance and its network device exist.
         let pool = from_err_ptr(unsafe {
             bindings::ferrite_helper_page_pool_create(
@@ -117,7 +125,7 @@ impl PagePool {
                 core::ptr::from_ref(device).cast_mut().cast(),
                 napi.as_ptr(),
                 queue,
-                buffers.div_ceil(per_page.get()),
+                pages,
                 direction == Direction::Both,
             )
         })?;
@@ -126,6 +134,7 @@ impl PagePool {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,
             napi: napi.to_arc(),
             layout,
+            half: None,
         })
     }
 
@@ -145,25 +154,28 @@ impl PagePool {
         if !core::ptr::eq(napi, &*self.napi) {
             return None;
         }
-        let mut offset = 0;
+        if let Some(half) = self.half.take() {
+            return Some(half);
+        }
         // SAFETY: the pool is valid; nobody else allocates from it or recycles into its cache
         // meanwhile: that is done on behalf of `self.napi` only, which the caller runs for, and
         // which does not run twice at a time.
-        let page = unsafe {
-            bindings::ferrite_helper_page_pool_alloc(
-                self.pool.as_ptr(),
-                &mut offset,
-                self.layout.size,
-            )
-        };
-        // INVARIANT: the fragment at `offset` of the page was just allocated from the pool, with
-        // the pool's layout, which is sound.
-        Some(Buffer {
-            page: NonNull::new(page)?,
+        let page = unsafe { bindings::ferrite_helper_page_pool_alloc(self.pool.as_ptr()) };
+        let page = NonNull::new(page)?;
+        // INVARIANT: the page was just allocated from the pool, and is owned in two parts if it is
+        // halved, each of which has room for the pool's layout, which is sound.
+        let buffer = |offset| Buffer {
+            page,
             pool: self.pool,
             offset,
             layout: self.layout,
-        })
+        };
+        if self.layout.makes_halves() {
+            // SAFETY: the page was just allocated and nobody else's.
+            unsafe { bindings::ferrite_helper_page_pool_halve(page.as_ptr()) };
+            self.half = Some(buffer(PAGE_SIZE as u32 / 2));
+        }
+        Some(buffer(0))
     }
 }
 
