@@ -6,7 +6,7 @@ See README.rst in tools/testing/selftests/drivers/net of the kernel's source.
 
 from contextlib import ExitStack
 
-from net.lib.py import cmd, ip
+from net.lib.py import cmd, ethtool, ip
 
 from .devlink import Port, Sf, devlink
 from .dpu import need_dpus
@@ -20,16 +20,23 @@ LOCAL_PREFIX = "2001:db8:2::"
 
 
 class Bench:
-    """A function of the first DPU here, the PF of the second in the namespace, and the cable between them."""
+    """A function of the first DPU here, the PF of the second in the namespace, and the cable between them.
+
+    Of the kind `uplink`: the uplinks of both here, with switches in switchdev mode.
+    """
 
     def __init__(self, kind):
         self.kind = kind
         self.undo = ExitStack()
         self.pci, self.partner = need_dpus(2)
         self.netdev = None
+        self.answering = None
 
     def __enter__(self):
         try:
+            if self.kind == "uplink":
+                self.uplinks()
+                return self
             self.netdev = {"pf": self.pf, "vf": self.vf, "sf": self.sf}[self.kind]()
             self.answering_side(self.partner.wait_netdev())
             add_addresses(self.netdev, LOCAL)
@@ -74,8 +81,20 @@ class Bench:
         sf.enable()
         return sf.wait_netdev()
 
+    def uplinks(self):
+        """Both uplinks, whose switches carry out rules."""
+        for pci in (self.partner, self.pci):
+            self.undo.callback(cmd, f"devlink dev eswitch set pci/{pci} mode legacy")
+            devlink(f"dev eswitch set pci/{pci} mode switchdev")
+        self.netdev = self.pci.wait_netdev()
+
+    def arguments(self):
+        """What tests of net/forwarding are told: the device that sends, and the one that is tested."""
+        return [self.partner.wait_netdev(), self.netdev] if self.kind == "uplink" else []
+
     def answering_side(self, netdev):
         """Puts the partner's device into the namespace."""
+        self.answering = netdev
         ip(f"netns add {NAMESPACE}")
         self.undo.callback(ip, f"netns del {NAMESPACE}")
         cmd("sysctl -qw net.ipv6.conf.all.keep_addr_on_down=1 net.ipv6.conf.default.keep_addr_on_down=1", ns=NAMESPACE)
@@ -86,12 +105,20 @@ class Bench:
         add_addresses(netdev, REMOTE, NAMESPACE)
         ip(f"-6 route add {LOCAL_PREFIX}/64 via {LOCAL['6']} dev {netdev}", ns=NAMESPACE)
 
+    def queues(self, of_answering):
+        """Returns how many queue pairs the tested device has in use, or the answering one."""
+        if of_answering:
+            return ethtool(f"-l {self.answering}", json=True, ns=NAMESPACE)[0]["combined"]
+        return ethtool(f"-l {self.netdev}", json=True)[0]["combined"]
+
     def reachable(self):
         """Whether packets come back: not at once, for a carrier and a path are no event of one place."""
         return all(cmd(f"ping -n -q -c 1 -W 1 {address}", fail=False).ret == 0 for address in REMOTE.values())
 
     def environment(self):
         """What the tests read."""
+        if self.kind == "uplink":
+            return {}
         return {
             "NETIF": self.netdev,
             "LOCAL_V4": LOCAL["4"], "LOCAL_V6": LOCAL["6"], "REMOTE_V4": REMOTE["4"], "REMOTE_V6": REMOTE["6"],
