@@ -80,7 +80,7 @@ pair_stats! {
     rx_xdp_redirect;
     /// Packets that were dropped because of a mistake of the program.
     rx_xdp_aborted;
-    /// Packets sent.
+    /// Packets sent, as many as there are on the wire.
     tx_packets;
     /// Bytes of them.
     tx_bytes;

@@ -203,12 +203,13 @@ impl Sender {
             mss: segmentation.mss,
             header_len: segmentation.header_len,
         });
+        let segments = u64::from(skb.segments().max(1));
         if checksum.is_some() {
-            self.stats.tx_csum.add(1);
+            self.stats.tx_csum.add(segments);
         }
         if segmentation.is_some() {
             self.stats.tx_tso.add(1);
-            self.stats.tx_tso_segments.add(skb.segments().into());
+            self.stats.tx_tso_segments.add(segments);
         }
         Offload {
             checksum,
@@ -263,9 +264,10 @@ impl Cleaner {
             .reap(&mut self.under_way, |packet, status, timestamp| {
                 done += 1;
                 let good = status == TxStatus::OK;
-                let len = match packet {
+                let (len, segments) = match packet {
                     Packet::Skb(mut skb) => {
                         let len = skb.len();
+                        let segments = u64::from(skb.segments().max(1));
                         if let Some(timestamp) = timestamp {
                             skb.timestamp_done(timestamp);
                             stats.tx_stamped.add(1);
@@ -275,12 +277,12 @@ impl Cleaner {
                         if good {
                             skb.consume(cx);
                         }
-                        len
+                        (len, segments)
                     }
-                    Packet::Frame(frame) => frame.len(),
+                    Packet::Frame(frame) => (frame.len(), 1),
                 };
                 if good {
-                    good_packets += 1;
+                    good_packets += segments;
                     good_bytes += u64::from(len);
                 } else {
                     refused += 1;
