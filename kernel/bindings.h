@@ -5,6 +5,7 @@
  * wanted a second time.
  */
 
+#include <linux/anon_inodes.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
@@ -35,4 +36,5 @@
 #include "netdev_helpers.h"
 #include "pci_helpers.h"
 #include "ptp_helpers.h"
+#include "registry_helpers.h"
 #include "xdp_helpers.h"

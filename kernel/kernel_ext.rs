@@ -8,6 +8,7 @@
 //! Whatever a wrapper hands out survives the device: an object that needs the device bound is
 //! revoked when it is not, and says so.
 
+pub mod anon_file;
 pub mod auxiliary;
 mod bindings;
 pub mod completion;
@@ -31,6 +32,7 @@ mod optional;
 pub mod page_pool;
 pub mod pci;
 pub mod ptp;
+pub mod registry;
 pub mod skb;
 mod skb_flight;
 #[cfg(CONFIG_KUNIT = "y")]

@@ -11,8 +11,11 @@ mod vf;
 
 pub use vf::{
     attach_vf,
+    attach_vf_to,
     disable_sriov_held,
+    forget_driver,
     hold_devices,
+    is_vf_of,
     release_own_vf,
     release_vf,
     try_enable_sriov,

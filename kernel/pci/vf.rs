@@ -7,7 +7,10 @@ use crate::bindings as own;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    device::Bound,
+    device::{
+        Bound,
+        Device, //
+    },
     error::to_result,
     pci,
     prelude::*, //
@@ -55,6 +58,54 @@ pub fn attach_vf(pf: &pci::Device<Bound>, index: u16) -> Result {
     let vf = Vf::get(pf, index)?;
     // SAFETY: by the invariants of `Vf`.
     to_result(unsafe { bindings::device_attach(vf.device()) })
+}
+
+/// Chooses the driver that a VF may have, by its name, and lets it have it. Returns whether it does: there may be
+/// no such driver, or it may refuse. The choice stays until [`forget_driver`].
+///
+/// Locks the VF.
+///
+/// # Errors
+///
+/// `ENODEV` if there is no such VF, `ENOMEM`, `EBUSY` if another driver has it.
+pub fn attach_vf_to(pf: &pci::Device<Bound>, index: u16, driver: &CStr) -> Result<bool> {
+    let vf = Vf::get(pf, index)?;
+    choose(&vf, driver)?;
+    // SAFETY: by the invariants of `Vf`.
+    let attached = unsafe { bindings::device_attach(vf.device()) };
+    to_result(attached)?;
+    Ok(attached > 0)
+}
+
+/// Lets a VF have any driver again. That there is no such VF any more is no error.
+pub fn forget_driver(pf: &pci::Device<Bound>, index: u16) {
+    if let Ok(vf) = Vf::get(pf, index) {
+        // To forget takes no memory.
+        let _ = choose(&vf, c"");
+    }
+}
+
+/// Chooses the driver of a VF; any if `driver` is empty.
+fn choose(vf: &Vf, driver: &CStr) -> Result {
+    let len = driver.count_bytes();
+    // SAFETY: by the invariants of `Vf`; the string is copied.
+    to_result(unsafe {
+        bindings::__device_set_driver_override(vf.device(), driver.as_char_ptr(), len)
+    })
+}
+
+/// Returns whether a device is the VF of `pf` with this index.
+pub fn is_vf_of(device: &pci::Device, pf: &Device<Bound>, index: u16) -> bool {
+    if !super::is_vf(device) {
+        return false;
+    }
+    // SAFETY: the device is valid and a VF, which knows its PF for as long as it lives. Addresses are compared.
+    let same = unsafe {
+        let physfn = (*raw(device)).__bindgen_anon_1.physfn;
+        core::ptr::eq((&raw const (*physfn).dev).cast(), pf)
+    };
+    // SAFETY: the device is valid.
+    same && unsafe { bindings::pci_iov_vf_id(raw(device)) } == i32::from(index)
 }
 
 /// Unbinds the driver of a VF, if there is one.
