@@ -3,6 +3,10 @@
 //! The core's side of a [`Function`]: what it must provide, and how it hands one out.
 
 use crate::{
+    controlled::{
+        Controlled,
+        ControlledLt, //
+    },
     error::CmdError,
     event::Subscribers,
     function::{
@@ -160,6 +164,27 @@ impl Owner {
             id,
             self.0.clone(),
             sfnum,
+        )
+    }
+
+    /// Publishes a VF of this PF to who controls it from outside: makes the auxiliary device
+    /// `ferrite_core.vfio_mig.<id>` below `parent`, as [`Owner::publish`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Owner::publish`].
+    pub fn publish_controlled(
+        &self,
+        parent: &Device<Bound>,
+        id: u32,
+        vf: FunctionId,
+    ) -> Result<auxiliary::Registration> {
+        auxiliary::Registration::new::<ControlledLt>(
+            parent,
+            crate::names::CORE,
+            crate::names::VFIO_MIG,
+            id,
+            Controlled::new(self.0.clone(), vf),
         )
     }
 

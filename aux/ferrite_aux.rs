@@ -21,6 +21,7 @@
 //! calls under way. Nothing of the core's is reachable afterwards, so that its module can go.
 
 mod backend;
+mod controlled;
 mod error;
 mod event;
 mod function;
@@ -31,6 +32,10 @@ pub use backend::{
     Data,
     Description,
     Owner, //
+};
+pub use controlled::{
+    Controlled,
+    ControlledLt, //
 };
 pub use error::CmdError;
 pub use event::{

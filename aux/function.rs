@@ -283,6 +283,19 @@ impl About<'_> {
         let completion = self.sender.execute(self.function, command, data)?;
         Ok(completion.done::<C>())
     }
+
+    /// Sends a command for the device to fill `data`, which may be larger than what fits on the stack.
+    ///
+    /// # Errors
+    ///
+    /// As [`About::send`].
+    pub fn fetch<C: Command>(&self, command: C, data: &mut C::Data) -> Result<C::Done, CmdError> {
+        const { assert!(matches!(C::DATA, DataDirection::FromDevice)) };
+        data.zero();
+        let data = Data::FromDevice(data.as_mut_bytes());
+        let completion = self.sender.execute(self.function, command, data)?;
+        Ok(completion.done::<C>())
+    }
 }
 
 /// The device that does DMA for a function. It is bound while this lives.

@@ -19,8 +19,11 @@ pub const SF: &CStr = c"sf";
 pub const REP: &CStr = c"rep";
 /// virtio-net device of a function, for vDPA.
 pub const VNET: &CStr = c"vnet";
-/// Migration of a VF, for VFIO.
+/// Migration of a VF, for VFIO: carries the VF as [`Controlled`](crate::Controlled).
 pub const VFIO_MIG: &CStr = c"vfio_mig";
+
+/// Name of the PCI driver that VFs are handed to which can be migrated.
+pub const VFIO_DRIVER: &CStr = c"ferrite_vfio";
 
 /// Returns what the id table of a driver for devices of `kind` holds.
 pub const fn id(kind: &'static CStr) -> auxiliary::DeviceId {

@@ -2,6 +2,7 @@
 
 //! Auxiliary devices, and their numbers, which are unique over all DPUs of the machine.
 
+use ferrite_abi::ids::FunctionId;
 use ferrite_aux::{
     names,
     Owner, //
@@ -31,6 +32,8 @@ static ETH: Numbers = Numbers::new();
 static VNET: Numbers = Numbers::new();
 /// Numbers of representors: the N of `ferrite_core.rep.N`.
 static REP: Numbers = Numbers::new();
+/// Numbers of VFs that can be migrated: the N of `ferrite_core.vfio_mig.N`.
+static VFIO_MIG: Numbers = Numbers::new();
 /// Numbers of SFs: the N of `ferrite_core.sf.N`.
 pub(crate) static SF: Numbers = Numbers::new();
 
@@ -63,6 +66,15 @@ impl Published {
         let number = numbers.take()?;
         Ok(Self {
             _device: owner.publish(parent, kind, number.get())?,
+            _number: number,
+        })
+    }
+
+    /// Makes the auxiliary device by which `vf` is controlled from outside, below its PF.
+    pub(crate) fn controlled(pf: &Owner, parent: &Device<Bound>, vf: FunctionId) -> Result<Self> {
+        let number = VFIO_MIG.take()?;
+        Ok(Self {
+            _device: pf.publish_controlled(parent, number.get(), vf)?,
             _number: number,
         })
     }

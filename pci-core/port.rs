@@ -51,6 +51,7 @@ use kernel_ext::{
 };
 
 use crate::{
+    auxdev::Published,
     board::Board,
     devlink::Handle,
     eswitch::Representor,
@@ -121,6 +122,8 @@ struct Inner {
 #[derive(Default)]
 struct Visible {
     sf: Option<sf::Child>,
+    /// By which the VFIO driver controls the VF that it has.
+    migration: Option<Published>,
     representor: Option<Representor>,
     rate: Option<RateLeaf<Limited>>,
     port: Option<PortRegistration>,
@@ -360,30 +363,67 @@ impl FunctionPort {
         if self.stage() == Stage::Active {
             return Ok(());
         }
-        let migratable = self.has(FunctionCaps::MIGRATABLE);
-        if matches!(self.kind, Kind::Vf { .. }) && Consumer::of_vf(migratable) == Consumer::Vfio {
-            extack.set(fmt!(
-                "no VFIO driver for Ferrite is loaded; set migratable to disable first"
-            ));
-            return Err(devlink::not_supported());
-        }
         let board = self.enter(extack)?;
         self.step(Step::Activate)
             .map_err(|refusal| refused(extack, refusal))?;
         self.order(&board, FunctionState::ACTIVE)
             .map_err(|error| failed(extack, "cannot activate the function", error))?;
-        let result = match self.kind {
-            Kind::Sf { number } => self.child(number, board.device()).map(|child| {
-                self.inner.lock().visible.sf = Some(child);
-            }),
-            Kind::Vf { index, .. } => vf::attach(board.device(), index),
-        };
-        result.inspect_err(|error| {
-            extack.set(fmt!("cannot make the function's device: {error:?}"));
+        self.give(&board, extack).inspect_err(|_| {
             // If that fails as well, the user can try.
             let _ = self.step(Step::Deactivate);
             let _ = self.order(&board, FunctionState::INACTIVE);
         })
+    }
+
+    /// Lets the driver that shall have the function have it.
+    fn give(&self, board: &Inside<'_, Board>, extack: &mut ExtAck<'_>) -> Result {
+        let result = match self.kind {
+            Kind::Sf { number } => self.child(number, board.device()).map(|child| {
+                self.inner.lock().visible.sf = Some(child);
+            }),
+            Kind::Vf { index, .. } if self.is_for_vfio() => {
+                return self.give_to_vfio(board, index, extack);
+            }
+            Kind::Vf { index, .. } => vf::attach(board.device(), index),
+        };
+        result.inspect_err(|error| {
+            extack.set(fmt!("cannot make the function's device: {error:?}"));
+        })
+    }
+
+    /// Returns whether it is a VF that shall be driven through VFIO.
+    fn is_for_vfio(&self) -> bool {
+        let migratable = self.has(FunctionCaps::MIGRATABLE);
+        matches!(self.kind, Kind::Vf { .. }) && Consumer::of_vf(migratable) == Consumer::Vfio
+    }
+
+    /// Lets the VFIO driver have a VF, and control it.
+    fn give_to_vfio(
+        &self,
+        board: &Inside<'_, Board>,
+        index: u16,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let pf = board.routes.get(board.own()).ok_or(ENODEV)?;
+        // The driver looks for it when it is probed for the VF.
+        let published = Published::controlled(&pf, board.device(), self.id())
+            .inspect_err(|error| extack.set(fmt!("cannot publish the VF: {error:?}")))?;
+        match vf::attach_to_vfio(board.device(), index) {
+            Ok(true) => {
+                self.inner.lock().visible.migration = Some(published);
+                Ok(())
+            }
+            Ok(false) => {
+                extack.set(fmt!(
+                    "no VFIO driver for Ferrite; load ferrite_vfio or set migratable to disable"
+                ));
+                Err(devlink::not_supported())
+            }
+            Err(error) => {
+                extack.set(fmt!("cannot hand the VF to VFIO: {error:?}"));
+                Err(error)
+            }
+        }
     }
 
     /// Takes the function away from its driver, and deactivates it.
@@ -399,6 +439,11 @@ impl FunctionPort {
                 let child = self.inner.lock().visible.sf.take();
                 drop(child);
             }
+            Kind::Vf { index, .. } if self.is_for_vfio() => {
+                vf::release_from_vfio(board.device(), index);
+                let published = self.inner.lock().visible.migration.take();
+                drop(published);
+            }
             Kind::Vf { index, .. } => vf::release(board.device(), index),
         }
         self.order(&board, FunctionState::INACTIVE)
@@ -409,11 +454,13 @@ impl FunctionPort {
     pub(crate) fn vanish(&self) {
         let Visible {
             sf,
+            migration,
             representor,
             rate,
             port,
         } = core::mem::take(&mut self.inner.lock().visible);
         drop(sf);
+        drop(migration);
         drop(representor);
         if let Some(rate) = rate {
             self.free(rate.get());

@@ -11,7 +11,10 @@ use ferrite_abi::{
     ids::FunctionId,
     wire::U16, //
 };
-use ferrite_aux::CmdError;
+use ferrite_aux::{
+    names,
+    CmdError, //
+};
 use kernel::{
     device::{
         Bound,
@@ -64,11 +67,29 @@ pub(crate) fn attach(pf: &Device<Bound>, index: u16) -> Result {
     pci_ext::attach_vf(pci_device(pf)?, index)
 }
 
-/// Takes a VF from its driver.
+/// Lets the VFIO driver have a VF, which is active, and no other. Returns whether it took it.
+pub(crate) fn attach_to_vfio(pf: &Device<Bound>, index: u16) -> Result<bool> {
+    let pf = pci_device(pf)?;
+    let attached = pci_ext::attach_vf_to(pf, index, names::VFIO_DRIVER);
+    if !matches!(attached, Ok(true)) {
+        pci_ext::forget_driver(pf, index);
+    }
+    attached
+}
+
+/// Takes a VF from its driver. If that is the one of VFIO, its user is asked to let go, and waited for.
 pub(crate) fn release(pf: &Device<Bound>, index: u16) {
     if let Ok(pf) = pci_device(pf) {
         // Without a VF there is no driver.
         let _ = pci_ext::release_vf(pf, index);
+    }
+}
+
+/// As [`release`], for a VF that the VFIO driver was let have: any driver may have it from then on.
+pub(crate) fn release_from_vfio(pf: &Device<Bound>, index: u16) {
+    release(pf, index);
+    if let Ok(pf) = pci_device(pf) {
+        pci_ext::forget_driver(pf, index);
     }
 }
 
