@@ -89,6 +89,8 @@ def a_migratable_vf_without_a_vfio_driver():
     set_mode(pci, "switchdev")
     port = Port.add(pci, "flavour pcivf pfnum 0")
     port.set("migratable enable")
+    defer(cmd, "modprobe ferrite_vfio")
+    cmd("modprobe -r ferrite_vfio", timeout=60)
     refused(f"port function set {port} state active", "no VFIO driver")
     ksft_eq(port.function("state"), "inactive")
 

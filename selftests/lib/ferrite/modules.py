@@ -6,7 +6,7 @@ from pathlib import Path
 from net.lib.py import cmd
 
 # Consumers first, as they are unloaded.
-MODULES = ["ferrite_net", "ferrite_core", "ferrite_aux"]
+MODULES = ["ferrite_vfio", "ferrite_net", "ferrite_core", "ferrite_aux"]
 
 
 def loaded():
@@ -24,3 +24,4 @@ def load():
     """Loads all of our modules; the library comes with them."""
     cmd("modprobe ferrite_core", timeout=60)
     cmd("modprobe ferrite_net", timeout=60)
+    cmd("modprobe ferrite_vfio", timeout=60)
