@@ -6,7 +6,7 @@
 
 use crate::{
     bindings as own,
-    netdev_ops::optional, //
+    optional::optional, //
 };
 use core::{
     marker::PhantomData,
