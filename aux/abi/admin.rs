@@ -232,6 +232,42 @@ codes! {
         DESTROY_RATE_NODE = 0x0406;
         /// [`crate::cmd::SetRate`]
         SET_RATE = 0x0407;
+        /// [`crate::cmd::QueryVirtio`]
+        QUERY_VIRTIO = 0x0500;
+        /// [`crate::cmd::CreateVirtio`]
+        CREATE_VIRTIO = 0x0501;
+        /// [`crate::cmd::DestroyVirtio`]
+        DESTROY_VIRTIO = 0x0502;
+        /// [`crate::cmd::ModifyVirtio`]
+        MODIFY_VIRTIO = 0x0503;
+        /// [`crate::cmd::QueryVirtioState`]
+        QUERY_VIRTIO_STATE = 0x0504;
+        /// [`crate::cmd::SetVirtioFeatures`]
+        SET_VIRTIO_FEATURES = 0x0505;
+        /// [`crate::cmd::SetVirtioStatus`]
+        SET_VIRTIO_STATUS = 0x0506;
+        /// [`crate::cmd::ReadVirtioConfig`]
+        READ_VIRTIO_CONFIG = 0x0507;
+        /// [`crate::cmd::EnableVirtqueue`]
+        ENABLE_VIRTQUEUE = 0x0508;
+        /// [`crate::cmd::DisableVirtqueue`]
+        DISABLE_VIRTQUEUE = 0x0509;
+        /// [`crate::cmd::QueryVirtqueue`]
+        QUERY_VIRTQUEUE = 0x050a;
+        /// [`crate::cmd::SetVirtqueueVector`]
+        SET_VIRTQUEUE_VECTOR = 0x050b;
+        /// [`crate::cmd::QueryVirtqueueStats`]
+        QUERY_VIRTQUEUE_STATS = 0x050c;
+        /// [`crate::cmd::SetVirtioGroup`]
+        SET_VIRTIO_GROUP = 0x050d;
+        /// [`crate::cmd::MapVirtio`]
+        MAP_VIRTIO = 0x050e;
+        /// [`crate::cmd::UnmapVirtio`]
+        UNMAP_VIRTIO = 0x050f;
+        /// [`crate::cmd::SwitchVirtioMap`]
+        SWITCH_VIRTIO_MAP = 0x0510;
+        /// [`crate::cmd::SuspendVirtio`]
+        SUSPEND_VIRTIO = 0x0511;
         /// [`crate::cmd::QueryMigration`]
         QUERY_MIGRATION = 0x0600;
         /// [`crate::cmd::SuspendFunction`]

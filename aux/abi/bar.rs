@@ -36,8 +36,13 @@ pub const DOORBELL_RX: u32 = 0x400;
 /// Offset in a doorbell page of the notification words of virtqueues, four bytes each.
 pub const DOORBELL_VIRTIO: u32 = 0x800;
 
-/// Which queue a doorbell belongs to. The value that is written does not matter to the device: it
-/// reads the tail from the queue's state block.
+/// Offset in the doorbell page of a virtio-net device at which the value that is written tells the
+/// virtqueue: its index in bits 15:0, what the virtio specification adds to it in bits 31:16. It is at
+/// the start of the page, so that the page is a notification area by itself.
+pub const DOORBELL_NOTIFY: u32 = 0x000;
+
+/// Which queue a doorbell belongs to. Except at [`DOORBELL_NOTIFY`], the value that is written does not
+/// matter to the device: it reads from memory how far the driver is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Doorbell {
     /// TX queue of this index.

@@ -13,6 +13,7 @@ mod port;
 mod queue;
 mod rate;
 mod steering;
+mod virtio;
 
 pub use device::*;
 pub use dirty_log::*;
@@ -24,6 +25,7 @@ pub use port::*;
 pub use queue::*;
 pub use rate::*;
 pub use steering::*;
+pub use virtio::*;
 
 use crate::admin::CommandInfo;
 
@@ -96,6 +98,24 @@ macro_rules! with_commands {
             CreateRateNode,
             DestroyRateNode,
             SetRate,
+            QueryVirtio,
+            CreateVirtio,
+            DestroyVirtio,
+            ModifyVirtio,
+            QueryVirtioState,
+            SetVirtioFeatures,
+            SetVirtioStatus,
+            ReadVirtioConfig,
+            EnableVirtqueue,
+            DisableVirtqueue,
+            QueryVirtqueue,
+            SetVirtqueueVector,
+            QueryVirtqueueStats,
+            SetVirtioGroup,
+            MapVirtio,
+            UnmapVirtio,
+            SwitchVirtioMap,
+            SuspendVirtio,
             QueryMigration,
             SuspendFunction,
             ResumeFunction,

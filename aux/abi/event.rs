@@ -78,6 +78,8 @@ codes! {
         QUEUE_ERROR = 3;
         /// The health of the device changed: [`HealthChange`].
         HEALTH_CHANGE = 4;
+        /// A virtio-net device has something to tell its driver: [`VirtioChange`].
+        VIRTIO_CHANGE = 5;
     }
 }
 
@@ -193,4 +195,22 @@ codes! {
         /// The firmware stopped.
         FIRMWARE_HUNG = 3;
     }
+}
+
+/// The configuration space or the status of a virtio-net device changed, other than by a command
+/// about its status.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VirtioChange {
+    /// Generation of the configuration space.
+    pub generation: U32,
+    /// Device status, by the bits of the virtio specification.
+    pub status: u8,
+    /// Reserved.
+    pub rsvd: [u8; 3],
+}
+layout!(VirtioChange: 8 { generation @ 0, status @ 4, rsvd @ 5 });
+
+impl Payload for VirtioChange {
+    const KIND: EventKind = EventKind::VIRTIO_CHANGE;
 }

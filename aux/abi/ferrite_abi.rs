@@ -40,4 +40,4 @@ pub mod wire;
 ///
 /// A driver refuses a device with another major version. A device with a higher minor version
 /// understands everything that a lower one does.
-pub const ABI_VERSION: u32 = 0x0001_0001;
+pub const ABI_VERSION: u32 = 0x0001_0002;

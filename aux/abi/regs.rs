@@ -118,7 +118,7 @@ registers! {
         31:0 value, with_value;
     }
     /// Version of the contract, [`crate::ABI_VERSION`].
-    0x004 AbiVersion: Ro, reset 0x0001_0001 {
+    0x004 AbiVersion: Ro, reset 0x0001_0002 {
         /// Incompatible changes.
         31:16 major, with_major;
         /// Compatible additions.
@@ -294,7 +294,7 @@ crate::wire::codes! {
         RSS_CONTEXTS = 1 << 8;
         /// Filters that choose the RX queue.
         FILTERS = 1 << 9;
-        /// VFs can be provisioned. PF only, as are all that follow.
+        /// VFs can be provisioned. PF only, as are all that follow but `VIRTIO`.
         SRIOV = 1 << 16;
         /// SFs can be provisioned.
         SUB_FUNCTIONS = 1 << 17;

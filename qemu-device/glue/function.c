@@ -85,7 +85,8 @@ static void ferrite_doorbells_write(void *opaque, hwaddr offset,
     FerritePf *pf = function->pf;
 
     trace_ferrite_doorbell(ferrite_name(pf), function->number, offset);
-    if (ferrite_latch_ring(pf->latch, function->number, offset, size)) {
+    if (ferrite_latch_ring(pf->latch, function->number, offset, value,
+                           size)) {
         ferrite_schedule(pf);
     }
 }

@@ -12,6 +12,8 @@ codes! {
         TX = 0;
         /// [`RxDesc`](crate::desc::RxDesc) and [`RxCompletion`](crate::desc::RxCompletion).
         RX = 1;
+        /// A virtqueue, which [`EnableVirtqueue`](super::EnableVirtqueue) makes ready; in events only.
+        VIRTIO = 2;
     }
 }
 

@@ -129,6 +129,38 @@ structs! {
     cmd::DestroyRateNode { node, rsvd }
     cmd::SetRate { node, parent }
     cmd::Rate { tx_max, tx_share, priority, weight, tc_bw }
+    cmd::QueryVirtio {}
+    cmd::QueryVirtioDone {
+        features, max_pairs, max_size, max_mappings, address_spaces, config_size
+    }
+    cmd::CreateVirtio { features, mac, mtu, pairs, rsvd }
+    cmd::DestroyVirtio {}
+    cmd::ModifyVirtio { mask, mac }
+    cmd::QueryVirtioState {}
+    cmd::VirtioState { features, generation, control, pairs, status, suspended, rsvd }
+    cmd::SetVirtioFeatures { features }
+    cmd::SetVirtioStatus { status, rsvd }
+    cmd::ReadVirtioConfig {}
+    cmd::ReadVirtioConfigDone { generation }
+    cmd::VirtioConfig { bytes }
+    cmd::EnableVirtqueue {
+        descriptors, driver, device, index, size, vector, avail, used, rsvd
+    }
+    cmd::DisableVirtqueue { index, rsvd }
+    cmd::QueryVirtqueue { index, rsvd }
+    cmd::VirtqueueState { avail, used, syndrome, ready, rsvd }
+    cmd::SetVirtqueueVector { index, vector }
+    cmd::QueryVirtqueueStats { index, rsvd }
+    cmd::VirtqueueStats {
+        received_desc, completed_desc, packets, bytes, errors, dropped, interrupts
+    }
+    cmd::SetVirtioGroup { group, space }
+    cmd::VirtioMapping { iova, length, addr, access, rsvd }
+    cmd::VirtioMappings { entries }
+    cmd::MapVirtio { space, count, stage, rsvd }
+    cmd::UnmapVirtio { iova, length, space, rsvd }
+    cmd::SwitchVirtioMap { space, map }
+    cmd::SuspendVirtio { suspend, rsvd }
     cmd::QueryMigration {}
     cmd::MigrationInfo {
         uuid, stream_version, oldest_version, caps, level, activity, max_ranges, min_page_shift,
@@ -163,6 +195,7 @@ structs! {
     event::FunctionChange { state, rsvd }
     event::QueueError { kind, index, syndrome, rsvd }
     event::HealthChange { syndrome }
+    event::VirtioChange { generation, status, rsvd }
     desc::QueueState { tail, arm, rsvd_driver, cq_tail, doorbell_event, rsvd_device }
     desc::TxDesc {
         addr, len, flags, vlan, csum_start, csum_offset, mss, header_len, rsvd
@@ -207,7 +240,7 @@ macro_rules! codes {
 codes! { plain_codes:
     admin::Status, cmd::EswitchMode, cmd::FaultKind, cmd::FilterAction, cmd::QueueKind,
     cmd::RssFlow, cmd::RssTransform, cmd::RuleActionKind, cmd::SavePass, cmd::SuspendLevel,
-    desc::TxStatus, event::FunctionState, event::QueueSyndrome, event::Syndrome, mig::StreamFault,
+    cmd::VirtioGroup, cmd::VirtioMap, cmd::VirtioStage, desc::TxStatus, event::FunctionState, event::QueueSyndrome, event::Syndrome, mig::StreamFault,
     mig::StreamTag, regs::AdminError,
 }
 codes! { opcodes: admin::Opcode }
@@ -216,7 +249,7 @@ codes! { event_kinds: event::EventKind }
 codes! { flag_sets:
     cmd::DirtyFlags, cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::MigrationActivity,
     cmd::MigrationCaps, cmd::RssFields, cmd::RssHash, cmd::RxMode, cmd::QueueFlags, cmd::SaveFlags,
-    mig::QueueMarks, desc::RxFlags, desc::TxDone, desc::TxFlags, regs::Features,
+    cmd::VirtioAccess, cmd::VirtioFields, mig::QueueMarks, desc::RxFlags, desc::TxDone, desc::TxFlags, regs::Features,
 }
 
 macro_rules! constants {
@@ -250,6 +283,7 @@ constants! {
     bar::DOORBELL_TX = bar::DOORBELL_TX;
     bar::DOORBELL_RX = bar::DOORBELL_RX;
     bar::DOORBELL_VIRTIO = bar::DOORBELL_VIRTIO;
+    bar::DOORBELL_NOTIFY = bar::DOORBELL_NOTIFY;
     cmd::MAX_RULE_ACTIONS = cmd::MAX_RULE_ACTIONS;
     cmd::UPLINK = cmd::UPLINK;
     cmd::RATE_ROOT = cmd::RATE_ROOT;
@@ -263,6 +297,13 @@ constants! {
     cmd::RSS_KEY = cmd::RSS_KEY;
     cmd::MAX_RSS_TABLE = cmd::MAX_RSS_TABLE;
     cmd::RSS_FLOWS = cmd::RSS_FLOWS;
+    cmd::VIRTIO_MAX_PAIRS = cmd::VIRTIO_MAX_PAIRS;
+    cmd::VIRTIO_MAX_SIZE = cmd::VIRTIO_MAX_SIZE;
+    cmd::VIRTIO_NO_VECTOR = cmd::VIRTIO_NO_VECTOR;
+    cmd::VIRTIO_NO_QUEUE = cmd::VIRTIO_NO_QUEUE;
+    cmd::VIRTIO_ADDRESS_SPACES = cmd::VIRTIO_ADDRESS_SPACES;
+    cmd::VIRTIO_PAGE = cmd::VIRTIO_PAGE;
+    cmd::VIRTIO_MAPPINGS = cmd::VIRTIO_MAPPINGS;
     desc::STATE_ALIGN = desc::STATE_ALIGN;
     desc::RING_ALIGN = desc::RING_ALIGN;
     desc::MAX_TX_SEGMENTS = desc::MAX_TX_SEGMENTS;
@@ -592,6 +633,7 @@ fn every_event_is_documented_as_it_is() {
         payload::<event::FunctionChange>("FunctionChange"),
         payload::<event::QueueError>("QueueError"),
         payload::<event::HealthChange>("HealthChange"),
+        payload::<event::VirtioChange>("VirtioChange"),
     ]);
     let defined = event::EventKind::NAMED
         .iter()

@@ -510,8 +510,8 @@ struct FerriteLatch *ferrite_device_latch(const struct FerriteDevice *device);
 void ferrite_latch_free(struct FerriteLatch *latch);
 
 /**
- * Notes a write of `size` bytes at `offset` in the doorbell BAR of a PCI function: 0 is the PF,
- * `1 + i` is VF `i`. Returns whether the device has to be scheduled to run. Any thread may call
+ * Notes a write of `size` bytes of `value` at `offset` in the doorbell BAR of a PCI function: 0 is the
+ * PF, `1 + i` is VF `i`. Returns whether the device has to be scheduled to run. Any thread may call
  * this at any time.
  *
  * # Safety
@@ -521,6 +521,7 @@ void ferrite_latch_free(struct FerriteLatch *latch);
 bool ferrite_latch_ring(const struct FerriteLatch *latch,
                         uint16_t function,
                         uint64_t offset,
+                        uint64_t value,
                         uint8_t size);
 
 #endif  /* FERRITE_FFI_H */

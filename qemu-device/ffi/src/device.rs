@@ -611,9 +611,10 @@ mod tests {
         .unwrap();
         // SAFETY: `latch` came from `ferrite_device_latch`; it is freed once, last.
         unsafe {
-            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 8));
-            assert!(crate::doorbell::ferrite_latch_ring(latch, 0, 0, 4));
-            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 4));
+            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 0, 8));
+            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 4, 0, 2));
+            assert!(crate::doorbell::ferrite_latch_ring(latch, 0, 0, 0, 2));
+            assert!(!crate::doorbell::ferrite_latch_ring(latch, 0, 0, 0, 4));
             crate::doorbell::ferrite_latch_free(latch);
         }
     }

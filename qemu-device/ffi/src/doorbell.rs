@@ -4,6 +4,10 @@
 
 use std::sync::Arc;
 
+use ferrite_abi::bar::{
+    DOORBELL_NOTIFY,
+    DOORBELL_PAGE, //
+};
 use ferrite_model::{
     Latch,
     PciFn, //
@@ -42,8 +46,8 @@ pub unsafe extern "C" fn ferrite_latch_free(latch: *mut FerriteLatch) {
     }
 }
 
-/// Notes a write of `size` bytes at `offset` in the doorbell BAR of a PCI function: 0 is the PF,
-/// `1 + i` is VF `i`. Returns whether the device has to be scheduled to run. Any thread may call
+/// Notes a write of `size` bytes of `value` at `offset` in the doorbell BAR of a PCI function: 0 is the
+/// PF, `1 + i` is VF `i`. Returns whether the device has to be scheduled to run. Any thread may call
 /// this at any time.
 ///
 /// # Safety
@@ -54,13 +58,18 @@ pub unsafe extern "C" fn ferrite_latch_ring(
     latch: *const FerriteLatch,
     function: u16,
     offset: u64,
+    value: u64,
     size: u8,
 ) -> bool {
     // SAFETY: by the caller's promise, `latch` came from `ferrite_device_latch` and was not freed;
     // `Latch` is `Sync`, so that shared references may be made on any thread.
     let latch = unsafe { &*latch };
-    // A doorbell is 32 bits wide; a write of another width rings none.
-    size == 4 && latch.0.ring(PciFn(function), offset)
+    // A doorbell is 32 bits wide, and 16 will do where a virtio driver notifies; a write of another
+    // width rings none.
+    let notifies = offset % u64::from(DOORBELL_PAGE) == u64::from(DOORBELL_NOTIFY);
+    let fits = size == 4 || size == 2 && notifies;
+    // CAST: no more bits than were written.
+    fits && latch.0.ring(PciFn(function), offset, value as u32)
 }
 
 const _: () = {

@@ -112,6 +112,12 @@ impl Backlog {
         Some(packet)
     }
 
+    /// Puts a packet back that was the first.
+    pub(crate) fn put_back(&mut self, packet: Waiting) {
+        self.bytes += packet.bytes.len();
+        self.packets.push_front(packet);
+    }
+
     /// Drops all packets. Returns how many there were.
     pub(crate) fn clear(&mut self, pool: &mut Pool) -> u64 {
         let count = self.packets.len() as u64;

@@ -12,6 +12,7 @@ mod port;
 mod queue;
 mod rate;
 mod steering;
+mod virtio;
 
 use ferrite_abi::admin::{
     Command,
@@ -75,8 +76,12 @@ impl Call<'_> {
 pub(crate) enum Named {
     /// Any that is there.
     Any,
-    /// One that a driver uses.
-    InUse,
+    /// One that a driver uses, and that is no virtio-net device.
+    Ethernet,
+    /// One that a driver uses, and that can be a virtio-net device.
+    VirtioCapable,
+    /// One that a driver uses, and that is a virtio-net device.
+    Virtio,
     /// The PF, since the command is about the device as a whole.
     Pf,
     /// A VF or SF.
@@ -92,10 +97,15 @@ impl Named {
     fn check(self, slot: Slot, function: &Function) -> Result<(), Status> {
         let fits = match self {
             Self::Any => true,
-            Self::InUse if function.state != FunctionState::IN_USE => {
+            Self::VirtioCapable | Self::Virtio if slot.is_representor() => false,
+            Self::Ethernet | Self::VirtioCapable | Self::Virtio
+                if function.state != FunctionState::IN_USE =>
+            {
                 return Err(Status::BAD_STATE);
             }
-            Self::InUse => true,
+            Self::Ethernet if function.virtio.is_some() => return Err(Status::IN_USE),
+            Self::Virtio if function.virtio.is_none() => return Err(Status::BAD_STATE),
+            Self::Ethernet | Self::VirtioCapable | Self::Virtio => true,
             Self::Pf => slot.is_pf(),
             Self::Provisioned => slot.is_vf() || slot.is_sf(),
             Self::Sf => slot.is_sf(),

@@ -126,7 +126,8 @@ impl Config {
             .with(Features::COALESCE)
             .with(Features::TIMESTAMP)
             .with(Features::RSS_CONTEXTS)
-            .with(Features::FILTERS);
+            .with(Features::FILTERS)
+            .with(Features::VIRTIO);
         if function == PciFn::PF {
             if self.max_vfs > 0 {
                 features = features

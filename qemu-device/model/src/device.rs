@@ -209,6 +209,7 @@ impl Device {
                     rsvd: [0; 3],
                 };
                 self.post_event(host, slot.pci(), slot.id(), change);
+                self.virtio_config_changed(host, slot);
             }
         }
     }
@@ -326,6 +327,9 @@ impl Device {
                     self.timers
                         .add(due, Timer::Coalesce(slot, queue.queue.index));
                 }
+            }
+            if let Some(virtio) = &function.virtio {
+                virtio.adopt(&mut self.pool);
             }
             self.pending.add(slot, 0, u64::MAX);
             self.look_at_queues(slot);

@@ -23,6 +23,7 @@ use crate::save::{
 };
 use crate::slot::Slot;
 use crate::tx::TxQueue;
+use crate::virtio::Virtio;
 
 /// A function that is provisioned.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Function {
     pub(crate) tx: Vec<Option<Box<TxQueue>>>,
     /// Its RX queues, likewise.
     pub(crate) rx: Vec<Option<Box<RxQueue>>>,
+    /// The virtio-net device that it is, if it is one; it has no other queues then.
+    pub(crate) virtio: Option<Box<Virtio>>,
 }
 
 saved!(Function {
@@ -43,7 +46,8 @@ saved!(Function {
     provision,
     port,
     tx,
-    rx
+    rx,
+    virtio
 });
 
 impl Function {
@@ -55,6 +59,7 @@ impl Function {
             port: Port::new(provision.mac),
             tx: (0..queues).map(|_| None).collect(),
             rx: (0..queues).map(|_| None).collect(),
+            virtio: None,
         }
     }
 
@@ -64,6 +69,9 @@ impl Function {
         for index in 0..self.rx.len() {
             // CAST: no more queues than a number of 16 bits was asked for.
             self.destroy(Kind::Rx, index as u16, pool);
+        }
+        if let Some(mut virtio) = self.virtio.take() {
+            self.port.stats.rx_no_buffer += virtio.drop_queues(pool);
         }
         self.tx.clear();
         self.tx.resize_with(queues.into(), || None);
@@ -180,6 +188,12 @@ impl Function {
         let rx = self.rx.iter().enumerate();
         for (index, queue) in rx.filter_map(|(index, rx)| Some((index, rx.as_ref()?))) {
             queue.queue.check(slot, Kind::Rx, index, vectors)?;
+        }
+        if let Some(virtio) = &self.virtio {
+            if self.queues().next().is_some() || !may_have_queues || slot.is_representor() {
+                return Err(LoadError::Invalid("virtio device"));
+            }
+            virtio.check(places, vectors)?;
         }
         self.port.check(places)
     }

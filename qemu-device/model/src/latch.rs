@@ -10,6 +10,7 @@ use std::sync::atomic::{
 
 use ferrite_abi::bar::{
     Doorbell,
+    DOORBELL_NOTIFY,
     DOORBELL_PAGE, //
 };
 use ferrite_abi::ids::{
@@ -53,21 +54,31 @@ impl Latch {
         }
     }
 
-    /// Notes a write at `offset` in the doorbell BAR of a PCI function. Returns whether
+    /// Notes a write of `value` at `offset` in the doorbell BAR of a PCI function. Returns whether
     /// [`Device::run`](crate::Device::run) has to be scheduled; otherwise it already is, or nothing
     /// was rung.
+    ///
+    /// The latch does not know what a function is, so that a write at the start of a page rings for a
+    /// TX queue as well as for the virtqueue that the value tells. To look at a queue without need
+    /// does no harm.
     #[must_use]
-    pub fn ring(&self, function: PciFn, offset: u64) -> bool {
+    pub fn ring(&self, function: PciFn, offset: u64, value: u32) -> bool {
         let Some((slot, doorbell)) = decode(function, offset) else {
             return false;
         };
-        let (word, queue) = match doorbell {
-            Doorbell::Tx(queue) if queue < MAX_QUEUES => (0, queue),
-            Doorbell::Rx(queue) if queue < MAX_QUEUES => (1, queue),
-            _ => return false,
-        };
+        // CAST: the low half is the index.
+        let notified = (doorbell.offset() == DOORBELL_NOTIFY).then_some(value as u16);
         let at = slot.index();
-        self.rung[at][word].fetch_or(1 << queue, Ordering::Relaxed);
+        let mut rang = false;
+        for doorbell in [Some(doorbell), notified.map(Doorbell::Virtio)] {
+            if let Some((word, queue)) = doorbell.and_then(place) {
+                self.rung[at][word].fetch_or(1 << queue, Ordering::Relaxed);
+                rang = true;
+            }
+        }
+        if !rang {
+            return false;
+        }
         // ORDERING: publishes the bit above to `take`, which clears this one with acquire.
         self.slots[at / 64].fetch_or(1 << (at % 64), Ordering::Release);
         // ORDERING: publishes the bits above to `begin`, so that a run that begins after this
@@ -107,6 +118,17 @@ impl Latch {
     }
 }
 
+/// Returns the word and the bit of a queue. Those of a virtio-net device are where the pair has its
+/// TX and RX queue; its control queue has the place of the RX queue of the pair that would be next.
+fn place(doorbell: Doorbell) -> Option<(usize, u16)> {
+    let (word, queue) = match doorbell {
+        Doorbell::Tx(queue) => (0, queue),
+        Doorbell::Rx(queue) => (1, queue),
+        Doorbell::Virtio(queue) => (usize::from(queue % 2 == 0), queue / 2),
+    };
+    (queue < MAX_QUEUES).then_some((word, queue))
+}
+
 /// Finds out whose doorbell is at `offset` of a PCI function's doorbell BAR.
 fn decode(function: PciFn, offset: u64) -> Option<(Slot, Doorbell)> {
     let page = u16::try_from(offset / u64::from(DOORBELL_PAGE)).ok()?;
@@ -132,33 +154,48 @@ mod tests {
     #[test]
     fn first_ring_schedules_and_later_ones_do_not() {
         let latch = Latch::new();
-        assert!(latch.ring(PciFn::PF, 0x0));
-        assert!(!latch.ring(PciFn::PF, 0x4));
-        assert!(!latch.ring(PciFn::vf(3), 0x400));
+        assert!(latch.ring(PciFn::PF, 0x0, 0));
+        assert!(!latch.ring(PciFn::PF, 0x4, 0));
+        assert!(!latch.ring(PciFn::vf(3), 0x400, 0));
         latch.begin();
         assert_eq!(
             taken(&latch),
-            [(Slot::PF, 0b11, 0), (Slot::vf(3).unwrap(), 0, 1)]
+            [(Slot::PF, 0b11, 1), (Slot::vf(3).unwrap(), 0, 1)]
         );
-        assert!(latch.ring(PciFn::PF, 0x0));
+        assert!(latch.ring(PciFn::PF, 0x0, 0));
     }
 
     #[test]
     fn ring_during_a_run_schedules_another() {
         let latch = Latch::new();
-        assert!(latch.ring(PciFn::PF, 0x0));
+        assert!(latch.ring(PciFn::PF, 0x0, 0));
         latch.begin();
-        assert!(latch.ring(PciFn::PF, 0x0));
+        assert!(latch.ring(PciFn::PF, 0x0, 0));
     }
 
     #[test]
     fn pages_of_the_pf_beyond_the_first_are_those_of_sfs() {
         let latch = Latch::new();
-        assert!(latch.ring(PciFn::PF, 0x1000 * 1024 + 0x400 + 4 * 63));
+        assert!(latch.ring(PciFn::PF, 0x1000 * 1024 + 0x400 + 4 * 63, 0));
         assert_eq!(
             taken(&latch),
             [(Slot::of(FunctionId::sf(1023).unwrap()).unwrap(), 0, 1 << 63)]
         );
+    }
+
+    #[test]
+    fn virtqueues_ring_where_their_pair_does() {
+        let latch = Latch::new();
+        let vf = Slot::vf(1).unwrap();
+        for (index, tx, rx) in [(0u32, 0, 0b1), (1, 0b1, 0), (2, 0, 0b10), (127, 1 << 63, 0)] {
+            assert!(latch.ring(PciFn::vf(1), 0x800 + 4 * u64::from(index), 0));
+            latch.begin();
+            assert_eq!(taken(&latch), [(vf, tx, rx)]);
+            // By value, with notification data above the index, and for the TX queue there.
+            assert!(latch.ring(PciFn::vf(1), 0, 0xabcd_0000 | index));
+            latch.begin();
+            assert_eq!(taken(&latch), [(vf, tx | 1, rx)]);
+        }
     }
 
     #[test]
@@ -168,14 +205,14 @@ mod tests {
             (PciFn::PF, 0x2),
             (PciFn::PF, 4 * 64),
             (PciFn::PF, 0x400 + 4 * 64),
-            (PciFn::PF, 0x800),
+            (PciFn::PF, 0x800 + 4 * 128),
             (PciFn::PF, 0x1000 * 4096),
             (PciFn::PF, u64::MAX - 3),
             (PciFn::vf(0), 0x1000),
             (PciFn::vf(64), 0),
             (PciFn(u16::MAX), 0),
         ] {
-            assert!(!latch.ring(function, offset), "{function:?} {offset:#x}");
+            assert!(!latch.ring(function, offset, 0), "{function:?} {offset:#x}");
         }
         assert_eq!(taken(&latch), []);
     }
@@ -189,7 +226,7 @@ mod tests {
                 let latch = latch.clone();
                 std::thread::spawn(move || {
                     for queue in 0..rings {
-                        let _ = latch.ring(PciFn::vf(vf), 4 * queue);
+                        let _ = latch.ring(PciFn::vf(vf), 4 * queue, 0);
                     }
                 })
             })

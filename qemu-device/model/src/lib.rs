@@ -53,6 +53,7 @@ mod timers;
 mod tso;
 mod turns;
 mod tx;
+mod virtio;
 mod work;
 
 pub use config::{

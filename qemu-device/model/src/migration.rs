@@ -131,6 +131,11 @@ impl Migration {
         };
     }
 
+    /// Returns whether the function is suspended in any way.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.level != SuspendLevel::RUNNING
+    }
+
     /// Returns whether there is nothing to forget.
     fn is_idle(&self) -> bool {
         self.level == SuspendLevel::RUNNING && self.saving.is_none() && self.loading.is_none()
@@ -323,7 +328,7 @@ impl Device {
         if ![SuspendLevel::INITIATOR, SuspendLevel::FULL].contains(&level) {
             return Err(Status::INVALID_FIELD);
         }
-        self.check_active(slot)?;
+        self.check_movable(slot)?;
         if self.level(slot) > level {
             return Err(Status::BAD_STATE);
         }
@@ -374,6 +379,17 @@ impl Device {
         } else {
             Err(Status::BAD_STATE)
         }
+    }
+
+    /// Returns why a function cannot be moved as it is: it is not active, or it is a virtio-net device,
+    /// whose state no stream holds.
+    fn check_movable(&self, slot: Slot) -> Result<(), Status> {
+        self.check_active(slot)?;
+        let is_virtio = |function: &Function| function.virtio.is_some();
+        if self.function(slot).is_some_and(is_virtio) {
+            return Err(Status::NOT_SUPPORTED);
+        }
+        Ok(())
     }
 
     fn set_level(&mut self, host: &mut dyn Host, slot: Slot, level: SuspendLevel) {
@@ -498,7 +514,7 @@ impl Device {
         if !(OLDEST_STREAM..=STREAM_VERSION).contains(&version) {
             return Err(Status::NOT_SUPPORTED);
         }
-        self.check_active(slot)?;
+        self.check_movable(slot)?;
         let migration = self.migration(slot);
         let frozen = migration.level == SuspendLevel::FULL;
         if migration.loading.is_some() || last && !frozen {
@@ -548,7 +564,7 @@ impl Device {
 
     /// Begins to load a function.
     pub(crate) fn begin_load(&mut self, slot: Slot) -> Result<(), Status> {
-        self.check_active(slot)?;
+        self.check_movable(slot)?;
         let migration = self.migration(slot);
         if migration.level != SuspendLevel::FULL || migration.saving.is_some() {
             return Err(Status::BAD_STATE);

@@ -90,6 +90,26 @@ impl<'a> Arrival<'a> {
         }
     }
 
+    /// Returns the frame.
+    pub(crate) fn frame(&self) -> &'a [u8] {
+        self.frame
+    }
+
+    /// Returns its IP packet.
+    pub(crate) fn ip(&self) -> Option<&Ip> {
+        self.ip.as_ref()
+    }
+
+    /// Returns its VLAN tag.
+    pub(crate) fn vlan(&self) -> Option<u16> {
+        self.vlan
+    }
+
+    /// Returns whether its checksums are right.
+    pub(crate) fn is_right(&self) -> bool {
+        self.verdict == Verdict::Right
+    }
+
     /// Returns it as a segment, if it is one of TCP.
     fn segment(&self) -> Option<Segment<'a>> {
         Segment::of(self.frame, self.ip.as_ref()?, self.vlan.is_some())
@@ -103,7 +123,7 @@ impl<'a> Arrival<'a> {
     }
 
     /// Returns the bytes that the driver gets: all but the VLAN tag.
-    fn parts(&self) -> [&'a [u8]; 2] {
+    pub(crate) fn parts(&self) -> [&'a [u8]; 2] {
         match self.vlan {
             Some(_) => [&self.frame[..12], &self.frame[12 + VLAN_TAG..]],
             None => [self.frame, &[]],
@@ -467,6 +487,7 @@ impl Device {
             port,
             rx,
             provision,
+            virtio,
             ..
         } = function;
         let access = if legacy { provision.vlan } else { 0 };
@@ -490,11 +511,16 @@ impl Device {
             port.stats.rx_too_long += 1;
             return true;
         }
+        if arrival.verdict == Verdict::Wrong {
+            port.stats.rx_bad_checksum += 1;
+        }
+        if virtio.is_some() {
+            self.deliver_virtio(host, slot, arrival, access != 0);
+            return true;
+        }
         let mut flags = RxFlags(0);
-        match arrival.verdict {
-            Verdict::Right => flags = flags.with(RxFlags::CSUM_OK),
-            Verdict::Wrong => port.stats.rx_bad_checksum += 1,
-            Verdict::Unknown => {}
+        if arrival.is_right() {
+            flags = flags.with(RxFlags::CSUM_OK);
         }
         let decided = port.steering.decide(arrival.ip.as_ref(), arrival.frame);
         let Some(scaled) = decided else {
@@ -684,6 +710,9 @@ impl Device {
     /// Looks at an RX queue whose doorbell was rung: moves packets that wait into new buffers.
     pub(crate) fn poll_rx(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
         let now = self.now;
+        if self.virtio(slot).is_some() {
+            return self.poll_virtio_rx(host, slot, 2 * index);
+        }
         let Some(Function { port, rx, .. }) = self.state.functions[slot.index()].as_deref_mut()
         else {
             return;
@@ -724,6 +753,10 @@ impl Device {
                 // CAST: a bit number.
                 let index = queues.trailing_zeros() as u16;
                 queues &= queues - 1;
+                if self.virtio(slot).is_some() {
+                    self.publish_virtqueue(host, slot, 2 * index);
+                    continue;
+                }
                 let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
                     break;
                 };

@@ -24,7 +24,7 @@ use crate::mac::Mac;
 pub(crate) const MAGIC: [u8; 8] = *b"FERRITE\0";
 
 /// Version of the stream. A device reads this one only.
-pub const SAVE_VERSION: u32 = 4;
+pub const SAVE_VERSION: u32 = 5;
 
 /// Why a stream cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +220,7 @@ saved_wire!(
     ferrite_abi::cmd::Rate,
     ferrite_abi::cmd::Rule,
     ferrite_abi::cmd::RuleKey,
+    ferrite_abi::cmd::VirtqueueStats,
     ferrite_abi::desc::RxCompletion,
     ferrite_abi::desc::TxCompletion,
 );

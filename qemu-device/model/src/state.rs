@@ -277,7 +277,11 @@ impl State {
             })
         };
         for (function, migration) in (0..).map(PciFn).zip(&self.migrations) {
-            migration.check(self.vectors(function), may_move(function))?;
+            let virtio = Slot::of_pci(function)
+                .and_then(|slot| self.functions[slot.index()].as_deref())
+                .is_some_and(|function| function.virtio.is_some());
+            let suspends = may_move(function) && (!virtio || !migration.is_suspended());
+            migration.check(self.vectors(function), suspends)?;
         }
         self.logs.check(may_move)
     }

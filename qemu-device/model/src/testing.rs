@@ -11,6 +11,7 @@ pub mod frame;
 mod host;
 mod machine;
 mod mover;
+pub mod virtio;
 
 pub use driver::{
     Driver,

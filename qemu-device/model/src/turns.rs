@@ -105,11 +105,13 @@ impl Device {
 
     /// Lets a queue wait for its turn.
     fn wait_for_turn(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
-        let there = self.function(slot).and_then(|function| {
-            let place = function.tx.get(usize::from(index))?;
-            place.as_ref().filter(|tx| tx.queue.runs())
+        let there = self.function(slot).is_some_and(|function| {
+            let place = function.tx.get(usize::from(index)).and_then(Option::as_ref);
+            let virtio = function.virtio.as_ref();
+            place.is_some_and(|tx| tx.queue.runs())
+                || virtio.is_some_and(|virtio| virtio.can_transmit(2 * index + 1))
         });
-        if there.is_none() {
+        if !there {
             return;
         }
         let class = if self.state.rates.has_classes() {

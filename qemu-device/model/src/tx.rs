@@ -110,12 +110,29 @@ impl TxQueue {
     }
 }
 
+/// Room in front of a packet in scratch memory: for a VLAN tag, and for what a virtio driver puts
+/// there.
+pub(crate) const HEADROOM: usize = 16;
+
+const _: () = assert!(VLAN_TAG <= HEADROOM);
+
+/// What is done to a packet on its way out. Offsets count from its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offloads {
+    /// Tag control information of a VLAN tag to insert.
+    pub(crate) vlan: Option<u16>,
+    /// Where summing begins, and where from there the checksum is.
+    pub(crate) checksum: Option<(usize, usize)>,
+    /// Where the headers end, and the payload of each segment; needs `checksum`.
+    pub(crate) segments: Option<(usize, usize)>,
+}
+
 /// Memory that sending needs, reused for all packets of all queues.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     descs: Vec<TxDesc>,
     done: Vec<TxCompletion>,
-    /// A packet, behind room for a VLAN tag.
+    /// A packet, behind [`HEADROOM`].
     frame: Vec<u8>,
     /// A segment of it.
     segment: Vec<u8>,
@@ -132,7 +149,7 @@ impl Default for Scratch {
         Self {
             descs: Vec::with_capacity(FETCH),
             done: Vec::with_capacity(FETCH),
-            frame: vec![0; VLAN_TAG + MAX_TX_PACKET as usize],
+            frame: vec![0; HEADROOM + MAX_TX_PACKET as usize],
             segment: Vec::new(),
             frames: 0,
             bytes: 0,
@@ -142,8 +159,35 @@ impl Default for Scratch {
 }
 
 impl Scratch {
+    /// Begins a turn, which is over after so many bytes.
+    pub(crate) fn begin(&mut self, limit: u64) {
+        (self.frames, self.bytes, self.limit) = (0, 0, limit);
+    }
+
+    /// Returns how many frames were sent in this turn.
+    pub(crate) fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Returns their bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the memory for a packet, with `header` bytes in front of it.
+    pub(crate) fn with_header(&mut self, header: usize) -> &mut [u8] {
+        &mut self.frame[HEADROOM - header.min(HEADROOM)..]
+    }
+
+    /// Returns the packet of this length.
+    pub(crate) fn frame(&self, length: usize) -> &[u8] {
+        self.frame
+            .get(HEADROOM..HEADROOM + length)
+            .unwrap_or_default()
+    }
+
     /// Returns whether what was sent ends the turn.
-    fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.frames >= MAX_FRAMES || self.bytes >= self.limit
     }
 }
@@ -169,6 +213,9 @@ impl Device {
         index: u16,
         limit: u64,
     ) -> Turn {
+        if self.virtio(slot).is_some() {
+            return self.poll_virtio_tx(host, slot, 2 * index + 1, limit);
+        }
         // A closed port moves no packet; opening it looks at all queues again.
         let function = self.state.functions[slot.index()].as_deref_mut();
         let Some(function) = function.filter(|function| function.port.open) else {
@@ -182,7 +229,7 @@ impl Device {
             return Turn::default();
         };
         let mut scratch = self.scratch.take().unwrap_or_default();
-        (scratch.frames, scratch.bytes, scratch.limit) = (0, 0, limit);
+        scratch.begin(limit);
         let result = self.take_turn(host, &mut tx, &mut scratch);
         self.scratch = Some(scratch);
         if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
@@ -319,23 +366,44 @@ impl Device {
             return TxStatus::BAD_DESCRIPTOR;
         };
         let flags = TxFlags(first.flags.get());
-        let whole = &mut scratch.frame[..VLAN_TAG + length];
-        if gather(
-            &mut self.bus(host, slot.pci()),
-            descs,
-            &mut whole[VLAN_TAG..],
-        )
-        .is_err()
-        {
+        let frame = &mut scratch.with_header(0)[..length];
+        if gather(&mut self.bus(host, slot.pci()), descs, frame).is_err() {
             return TxStatus::DMA_FAULT;
         }
+        let asks = |flag| flags.contains(flag);
+        let checksum = (
+            first.csum_start.get().into(),
+            first.csum_offset.get().into(),
+        );
+        let segments = (first.header_len.get().into(), first.mss.get().into());
+        let offloads = Offloads {
+            vlan: asks(TxFlags::VLAN).then(|| first.vlan.get()),
+            checksum: (asks(TxFlags::CSUM) || asks(TxFlags::TSO)).then_some(checksum),
+            segments: asks(TxFlags::TSO).then_some(segments),
+        };
+        self.transmit(host, slot, length, &offloads, scratch)
+    }
+
+    /// Sends the packet of this length that is in the scratch memory.
+    pub(crate) fn transmit(
+        &mut self,
+        host: &mut dyn Host,
+        slot: Slot,
+        length: usize,
+        offloads: &Offloads,
+        scratch: &mut Scratch,
+    ) -> TxStatus {
+        if length < ETH_HEADER {
+            return TxStatus::BAD_DESCRIPTOR;
+        }
+        let whole = &mut scratch.frame[HEADROOM - VLAN_TAG..HEADROOM + length];
         let access = self.access_vlan(slot);
-        let asked = flags.contains(TxFlags::VLAN);
-        if access != 0 && (asked || vlan(&whole[VLAN_TAG..]).is_some()) {
+        let asked = offloads.vlan;
+        if access != 0 && (asked.is_some() || vlan(&whole[VLAN_TAG..]).is_some()) {
             return TxStatus::NOT_PERMITTED;
         }
-        let tci = if asked { first.vlan.get() } else { access };
-        let tag = if asked || access != 0 {
+        let tci = asked.or((access != 0).then_some(access));
+        let tag = if let Some(tci) = tci {
             whole.copy_within(VLAN_TAG..VLAN_TAG + 12, 0);
             whole[12..12 + VLAN_TAG].copy_from_slice(&vlan_tag(tci));
             VLAN_TAG
@@ -346,12 +414,10 @@ impl Device {
         if !self.may_send_as(slot, source(frame)) {
             return TxStatus::NOT_PERMITTED;
         }
-        let l4 = usize::from(first.csum_start.get()) + tag;
-        let checksum = usize::from(first.csum_offset.get());
-        if flags.contains(TxFlags::TSO) {
+        if let Some((headers, mss)) = offloads.segments {
             let frame = &*frame;
-            let (headers, mss) = (usize::from(first.header_len.get()) + tag, first.mss.get());
-            let segments = Segments::new(frame, headers, mss.into(), l4, checksum);
+            let (l4, checksum) = offloads.checksum.unwrap_or_default();
+            let segments = Segments::new(frame, headers + tag, mss, l4 + tag, checksum);
             let Some(mut segments) = segments else {
                 return TxStatus::BAD_DESCRIPTOR;
             };
@@ -367,8 +433,10 @@ impl Device {
         if frame.len() > usize::from(MAX_MTU) + ETH_HEADER + 2 * VLAN_TAG {
             return TxStatus::BAD_DESCRIPTOR;
         }
-        if flags.contains(TxFlags::CSUM) && !insert_checksum(frame, l4, checksum) {
-            return TxStatus::BAD_DESCRIPTOR;
+        if let Some((l4, checksum)) = offloads.checksum {
+            if !insert_checksum(frame, l4 + tag, checksum) {
+                return TxStatus::BAD_DESCRIPTOR;
+            }
         }
         let path = self.path(Vport::Function(slot), frame);
         let length = frame.len() as u64;
@@ -392,7 +460,7 @@ impl Device {
     }
 
     /// Counts a packet that was not sent.
-    fn count_refused(&mut self, slot: Slot, status: TxStatus) {
+    pub(crate) fn count_refused(&mut self, slot: Slot, status: TxStatus) {
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return;
         };

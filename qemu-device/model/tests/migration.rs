@@ -10,6 +10,8 @@ use ferrite_abi::bar::Doorbell;
 use ferrite_abi::cmd::{
     BeginLoad,
     ConfigureFunction,
+    CreateVirtio,
+    DestroyVirtio,
     Echo,
     EndLoad,
     FilterAction,
@@ -393,6 +395,25 @@ fn only_migratable_vfs_are_moved() {
     };
     pf.send_about(m, VF[0], inactive).unwrap();
     assert_eq!(pf.suspend(m, VF[0], full), Err(Status::BAD_STATE));
+}
+
+#[test]
+fn virtio_device_is_not_moved() {
+    let (mut m, mut pf, _guest) = machine(0);
+    let m = &mut m;
+    let create = CreateVirtio {
+        pairs: U16::new(1),
+        mtu: U16::new(1500),
+        ..CreateVirtio::default()
+    };
+    pf.send_about(m, VF[0], create).unwrap();
+    let refused = pf.suspend(m, VF[0], SuspendLevel::FULL);
+    assert_eq!(refused, Err(Status::NOT_SUPPORTED));
+    let refused = pf.save_part(m, VF[0], SavePass::SETUP, 0);
+    assert_eq!(refused, Err(Status::NOT_SUPPORTED));
+    pf.send_about(m, VF[0], DestroyVirtio {}).unwrap();
+    pf.suspend(m, VF[0], SuspendLevel::FULL).unwrap();
+    assert_eq!(pf.send_about(m, VF[0], create), Err(Status::BAD_STATE));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
             }
             2 => {
                 let page = u64::from(bytes.byte()) * u64::from(DOORBELL_PAGE);
-                if latch.ring(function, page + offset) {
+                if latch.ring(function, page + offset, bytes.word()) {
                     machine.host.scheduled = true;
                 }
             }

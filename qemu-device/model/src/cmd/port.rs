@@ -47,7 +47,7 @@ impl Handler for QueryLink {
 }
 
 impl Handler for EnablePort {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
@@ -66,7 +66,7 @@ impl Handler for EnablePort {
 }
 
 impl Handler for SetMac {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
@@ -84,7 +84,7 @@ impl Handler for SetMac {
 }
 
 impl Handler for SetMtu {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
@@ -102,7 +102,7 @@ impl Handler for SetMtu {
 }
 
 impl Handler for SetRxMode {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const CHANGES: bool = true;
 
     fn least_data(&self) -> usize {

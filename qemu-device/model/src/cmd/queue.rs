@@ -43,7 +43,7 @@ impl From<SetupError> for Status {
 }
 
 impl Handler for CreateQueue {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {

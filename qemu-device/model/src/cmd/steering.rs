@@ -38,7 +38,7 @@ use crate::steering::{
 };
 
 impl Handler for SetRss {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
@@ -68,7 +68,7 @@ impl Handler for SetRss {
 }
 
 impl Handler for RemoveRss {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const NEEDS: Features = Features::RSS_CONTEXTS;
     const CHANGES: bool = true;
 
@@ -83,7 +83,7 @@ impl Handler for RemoveRss {
 }
 
 impl Handler for SetFilter {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const NEEDS: Features = Features::FILTERS;
     const CHANGES: bool = true;
 
@@ -103,7 +103,7 @@ impl Handler for SetFilter {
 }
 
 impl Handler for RemoveFilter {
-    const NAMES: Named = Named::InUse;
+    const NAMES: Named = Named::Ethernet;
     const NEEDS: Features = Features::FILTERS;
     const CHANGES: bool = true;
 

@@ -95,7 +95,12 @@ impl Machine {
 
     /// Rings at an offset in the doorbell BAR of a PCI function.
     pub fn ring_at(&mut self, function: PciFn, offset: u64) {
-        if self.latch.ring(function, offset) {
+        self.notify_at(function, offset, 0);
+    }
+
+    /// Writes a value at an offset in the doorbell BAR of a PCI function.
+    pub fn notify_at(&mut self, function: PciFn, offset: u64, value: u32) {
+        if self.latch.ring(function, offset, value) {
             self.host.scheduled = true;
         }
     }
