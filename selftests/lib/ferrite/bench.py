@@ -20,10 +20,7 @@ LOCAL_PREFIX = "2001:db8:2::"
 
 
 class Bench:
-    """A function of the first DPU here, the PF of the second in the namespace, and the cable between them.
-
-    Of the kind `uplink`: the uplinks of both here, with switches in switchdev mode.
-    """
+    """A function of the first DPU here, the PF of the second in the namespace, and the cable between them."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -34,9 +31,6 @@ class Bench:
 
     def __enter__(self):
         try:
-            if self.kind == "uplink":
-                self.uplinks()
-                return self
             self.netdev = {"pf": self.pf, "vf": self.vf, "sf": self.sf}[self.kind]()
             self.answering_side(self.partner.wait_netdev())
             add_addresses(self.netdev, LOCAL)
@@ -81,17 +75,6 @@ class Bench:
         sf.enable()
         return sf.wait_netdev()
 
-    def uplinks(self):
-        """Both uplinks, whose switches carry out rules."""
-        for pci in (self.partner, self.pci):
-            self.undo.callback(cmd, f"devlink dev eswitch set pci/{pci} mode legacy")
-            devlink(f"dev eswitch set pci/{pci} mode switchdev")
-        self.netdev = self.pci.wait_netdev()
-
-    def arguments(self):
-        """What tests of net/forwarding are told: the device that sends, and the one that is tested."""
-        return [self.partner.wait_netdev(), self.netdev] if self.kind == "uplink" else []
-
     def answering_side(self, netdev):
         """Puts the partner's device into the namespace."""
         self.answering = netdev
@@ -117,8 +100,6 @@ class Bench:
 
     def environment(self):
         """What the tests read."""
-        if self.kind == "uplink":
-            return {}
         return {
             "NETIF": self.netdev,
             "LOCAL_V4": LOCAL["4"], "LOCAL_V6": LOCAL["6"], "REMOTE_V4": REMOTE["4"], "REMOTE_V6": REMOTE["6"],
