@@ -204,15 +204,17 @@ pub struct IdentityRecord {
     pub caps: U16,
     /// Completion vectors of its data path, at most. For the reader's information.
     pub max_eqs: U16,
+    /// [`FunctionId`](crate::ids::FunctionId) that its driver knows it by, 0 if that is not told.
+    pub function: U16,
     /// Reserved.
-    pub rsvd: [u8; 4],
+    pub rsvd: [u8; 2],
     /// Its rate. What it hung from does not move.
     pub rate: Rate,
     /// Its UUID; since version 2.
     pub uuid: [u8; 16],
 }
 layout!(IdentityRecord: 88 {
-    mac @ 0, vlan @ 6, caps @ 8, max_eqs @ 10, rsvd @ 12, rate @ 16, uuid @ 72,
+    mac @ 0, vlan @ 6, caps @ 8, max_eqs @ 10, function @ 12, rsvd @ 14, rate @ 16, uuid @ 72,
 });
 
 /// The port.

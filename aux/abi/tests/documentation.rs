@@ -210,7 +210,7 @@ structs! {
         magic, version, oldest_reader, abi_version, features, max_queues, vectors, rss_table,
         max_mtu, max_contexts, max_filters, max_depth_log2, rsvd
     }
-    mig::IdentityRecord { mac, vlan, caps, max_eqs, rsvd, rate, uuid }
+    mig::IdentityRecord { mac, vlan, caps, max_eqs, function, rsvd, rate, uuid }
     mig::PortRecord { mac, mtu, mode, open, rsvd }
     mig::RssRecord { transform, fields, key }
     mig::FilterRecord { action, queue, context, rsvd, key, mask }

@@ -241,14 +241,15 @@ fn setup_of_a_function_in_a_stream() {
             vlan: U16::new(0x0ffe),
             caps: U16::new(0x0009),
             max_eqs: U16::new(8),
-            rsvd: [0; 4],
+            function: U16::new(0x0003),
+            rsvd: [0; 2],
             rate: Rate {
                 tx_max: U64::new(0x0807_0605_0403_0201),
                 ..Rate::default()
             },
             uuid: *b"0123456789abcdef",
         },
-        "02 00 00 00 88 89 fe 0f 09 00 08 00 00*4
+        "02 00 00 00 88 89 fe 0f 09 00 08 00 03 00 00 00
          01 02 03 04 05 06 07 08 00*48
          30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66",
     );

@@ -247,10 +247,13 @@ fn run<C: Handler>(
 fn target(call: &Call<'_>, submission: &Submission) -> Result<Slot, Status> {
     let id = FunctionId(submission.function.get());
     let sender = Slot::of_pci(call.sender).ok_or(Status::INVALID_FUNCTION)?;
-    if call.sender != PciFn::PF && id != sender.id() {
+    let target = if call.sender == PciFn::PF {
+        Slot::of(id).ok_or(Status::INVALID_FUNCTION)?
+    } else if id == sender.id() || id == call.device.known_as(call.sender) {
+        sender
+    } else {
         return Err(Status::NOT_PERMITTED);
-    }
-    let target = Slot::of(id).ok_or(Status::INVALID_FUNCTION)?;
+    };
     call.device
         .function(target)
         .map(|_| target)

@@ -163,6 +163,11 @@ impl Device {
         if self.misses_event(function) {
             return;
         }
+        let about = if about == FunctionId(function.0) {
+            self.known_as(function)
+        } else {
+            about
+        };
         let Some(pci) = self.state.pci.get_mut(usize::from(function.0)) else {
             return;
         };

@@ -31,6 +31,7 @@ use ferrite_abi::event::{
     FunctionState,
     LinkChange, //
 };
+use ferrite_abi::ids::FunctionId;
 use ferrite_abi::mig::{
     OLDEST_STREAM,
     STREAM_VERSION, //
@@ -108,6 +109,8 @@ pub(crate) struct Migration {
     uuid: Option<[u8; UUID]>,
     /// What else came with it.
     brought: Option<Brought>,
+    /// Id that the driver knows the function by, if it is not its own.
+    known_as: Option<u16>,
 }
 
 saved!(Migration {
@@ -118,7 +121,8 @@ saved!(Migration {
     saving,
     loading,
     uuid,
-    brought
+    brought,
+    known_as
 });
 
 impl Migration {
@@ -192,6 +196,13 @@ impl Device {
     fn migration_mut(&mut self, slot: Slot) -> &mut Migration {
         // PANIC: as for `migration`.
         &mut self.state.migrations[usize::from(slot.pci().0)]
+    }
+
+    /// Returns the id that the driver of a PCI function knows it by.
+    pub(crate) fn known_as(&self, function: PciFn) -> FunctionId {
+        let migration = self.state.migrations.get(usize::from(function.0));
+        let other = migration.and_then(|migration| migration.known_as);
+        FunctionId(other.unwrap_or(function.0))
     }
 
     /// Returns how far a function is suspended.

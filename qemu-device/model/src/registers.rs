@@ -123,7 +123,7 @@ impl Device {
         match offset {
             Magic::OFFSET => Magic::INFO.reset.unwrap_or_default(),
             AbiVersion::OFFSET => ferrite_abi::ABI_VERSION,
-            Function::OFFSET => Function(0).with_id(function.0.into()).raw(),
+            Function::OFFSET => Function(0).with_id(self.known_as(function).0.into()).raw(),
             Limits::OFFSET => Limits(0)
                 .with_vectors(self.vectors(function).into())
                 .with_doorbell_pages(match function.vf_index() {

@@ -58,6 +58,7 @@ use ferrite_abi::mig::{
 };
 use ferrite_abi::regs::{
     Control,
+    Function,
     Scratch,
     Status as StatusRegister, //
 };
@@ -65,10 +66,12 @@ use ferrite_abi::wire::{
     FromBytes,
     IntoBytes,
     U16,
-    U32, //
+    U32,
+    U64, //
 };
 use ferrite_model::testing::{
     frame,
+    virtio,
     Driver,
     Machine,
     RxQueue,
@@ -228,6 +231,14 @@ fn traffic_goes_on_at_the_destination() {
             .get(),
         7
     );
+    // The driver need not know that it is another function now.
+    assert_eq!(m.read::<Function>(PciFn::vf(1)), Function(1));
+    let echo = Echo { value: 8.into() };
+    assert!(guest.driver.send_about(&mut m, VF[0], echo).is_ok());
+    let refused = guest.driver.send_about(&mut m, FunctionId(3), echo);
+    assert_eq!(refused.err(), Some(Status::NOT_PERMITTED));
+    let events = guest.driver.events(&mut m);
+    assert_eq!(events[0].function.get(), VF[0].0);
     let (_, stats) = guest.driver.fetch(&mut m, QueryStats {}).unwrap();
     assert_eq!((stats.tx_packets.get(), stats.rx_packets.get()), (2, 2));
 }
@@ -402,6 +413,7 @@ fn virtio_device_is_not_moved() {
     let (mut m, mut pf, _guest) = machine(0);
     let m = &mut m;
     let create = CreateVirtio {
+        features: U64::new(virtio::NEEDED),
         pairs: U16::new(1),
         mtu: U16::new(1500),
         ..CreateVirtio::default()

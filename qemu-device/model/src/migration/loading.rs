@@ -24,6 +24,10 @@ use ferrite_abi::cmd::{
     RATE_ROOT, //
 };
 use ferrite_abi::event::FunctionState;
+use ferrite_abi::ids::{
+    FunctionId,
+    FunctionKind, //
+};
 use ferrite_abi::mig::{
     AdminRecord,
     EventQueueRecord,
@@ -650,6 +654,9 @@ impl Device {
             vlan: identity.vlan.get(),
             rate: identity.rate,
         });
+        let known_as = FunctionId(identity.function.get());
+        let is_vf = matches!(known_as.kind(), Some(FunctionKind::Vf(_)));
+        migration.known_as = Some(known_as.0).filter(|id| is_vf && *id != slot.id().0);
         // The link is another.
         migration.missed_event = true;
         if version > 1 {

@@ -111,7 +111,8 @@ impl Device {
             vlan: U16::new(provision.vlan),
             caps: U16::new(provision.caps.0),
             max_eqs: U16::new(provision.max_eqs),
-            rsvd: [0; 4],
+            function: U16::new(self.known_as(slot.pci()).0),
+            rsvd: [0; 2],
             rate: self.state.rates.rate_of(slot),
             uuid: self.uuid(slot),
         };
