@@ -16,10 +16,13 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
+#include <linux/vdpa.h>
+#include <linux/vhost_iotlb.h>
 #include <net/devlink.h>
 #include <net/flow_dissector.h>
 #include <net/flow_offload.h>
 #include <net/netdev_queues.h>
+#include <net/netlink.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
 #include <uapi/linux/bpf.h>
@@ -30,6 +33,7 @@
 #include <uapi/linux/if_link.h>
 #include <uapi/linux/net_tstamp.h>
 #include <uapi/linux/netdev.h>
+#include <uapi/linux/vdpa.h>
 
 #include "devlink_helpers.h"
 #include "flow_helpers.h"

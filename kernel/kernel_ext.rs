@@ -37,5 +37,6 @@ pub mod skb;
 mod skb_flight;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
+pub mod vdpa;
 pub mod work;
 pub mod xdp;

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from net.lib.py import cmd
 
-# Consumers first, as they are unloaded.
+# What every guest loads; consumers first, as they are unloaded.
 MODULES = ["ferrite_vfio", "ferrite_net", "ferrite_core", "ferrite_aux"]
 
 
@@ -16,6 +16,8 @@ def loaded():
 
 def unload():
     """Unloads all of our modules, consumers first."""
+    if Path("/sys/module/ferrite_vdpa").exists():
+        cmd("modprobe -r ferrite_vdpa", timeout=60)
     for module in loaded():
         cmd(f"modprobe -r {module}", timeout=60)
 
