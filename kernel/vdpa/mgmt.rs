@@ -98,7 +98,11 @@ struct Memory<M: Management> {
 /// # Invariants
 ///
 /// The management device in the memory is registered.
-pub struct Registration<M: Management>(Pin<KBox<Memory<M>>>, ARef<device::Device>);
+pub struct Registration<M: Management> {
+    memory: Pin<KBox<Memory<M>>>,
+    // What the memory points to.
+    _device: ARef<device::Device>,
+}
 
 // SAFETY: a management device does not belong to a thread, and `M` is `Send`.
 unsafe impl<M: Management> Send for Registration<M> {}
@@ -155,7 +159,10 @@ impl<M: Management> Registration<M> {
         // device, a reference to which is kept.
         to_result(unsafe { bindings::vdpa_mgmtdev_register(raw) })?;
         // INVARIANT: it was just registered.
-        Ok(Self(memory, device.into()))
+        Ok(Self {
+            memory,
+            _device: device.into(),
+        })
     }
 
     unsafe extern "C" fn dev_add(
@@ -235,6 +242,6 @@ impl<M: Management> Drop for Registration<M> {
     fn drop(&mut self) {
         // SAFETY: by the invariants of this type. No operation runs afterwards, so that the memory may
         // go.
-        unsafe { bindings::vdpa_mgmtdev_unregister(self.0.raw.get()) };
+        unsafe { bindings::vdpa_mgmtdev_unregister(self.memory.raw.get()) };
     }
 }
