@@ -339,9 +339,10 @@ fn segments_that_tell_of_congestion_alike_are_joined() {
 #[test]
 fn segments_in_tunnels_are_joined() {
     type Tunnel = fn(&[u8]) -> Vec<u8>;
+    type Inner<'a> = &'a dyn Fn(u32, &[u8]) -> Vec<u8>;
     let v4 = |n: u32, payload: &[u8]| segment(100 * n, n as u16, ACK, payload);
     let v6 = |n: u32, payload: &[u8]| segment6(100 * n, ACK, payload);
-    let cases: [(Tunnel, &dyn Fn(u32, &[u8]) -> Vec<u8>, u16); 4] = [
+    let cases: [(Tunnel, Inner<'_>, u16); 4] = [
         (frame::in_ipv4, &v4, 54),
         (frame::in_ipv4, &v6, 74),
         (frame::in_ipv6, &v4, 74),
