@@ -88,7 +88,7 @@ def vf_beyond_the_number_enabled_does_not_answer():
 
 def scratch_holds_what_is_written():
     pf = ferrite.start(Machine())
-    equal(pf.reg(ferrite.ABI_VERSION), 0x00010001, "AbiVersion")
+    equal(pf.reg(ferrite.ABI_VERSION), 0x00010002, "AbiVersion")
     for value in (0xdeadbeef, 0, 0x12345678):
         pf.set_reg(ferrite.SCRATCH, value)
         equal(pf.reg(ferrite.SCRATCH), value, "Scratch")
