@@ -84,17 +84,6 @@ def a_vf_s_port_beside_sriov_numvfs():
     refused(f"port del {ports(pci, 'pcivf')[0]}", "sriov_numvfs")
 
 
-def a_migratable_vf_without_a_vfio_driver():
-    pci = need_dpus(1)[0]
-    set_mode(pci, "switchdev")
-    port = Port.add(pci, "flavour pcivf pfnum 0")
-    port.set("migratable enable")
-    defer(cmd, "modprobe ferrite_vfio")
-    cmd("modprobe -r ferrite_vfio", timeout=60)
-    refused(f"port function set {port} state active", "no VFIO driver")
-    ksft_eq(port.function("state"), "inactive")
-
-
 def the_uplink_s_port_cannot_be_deleted():
     pci = need_dpus(1)[0]
     refused(f"port del {ports(pci, 'physical')[0]}", "not support|cannot|Operation")
@@ -103,4 +92,4 @@ def the_uplink_s_port_cannot_be_deleted():
 if __name__ == "__main__":
     run(a_wrong_port, a_wrong_attribute, functions_in_legacy_mode, a_number_that_is_taken, an_index_that_is_taken,
         an_index_that_is_the_driver_s, legacy_mode_with_sfs, a_vf_s_port_beside_sriov_numvfs,
-        a_migratable_vf_without_a_vfio_driver, the_uplink_s_port_cannot_be_deleted)
+        the_uplink_s_port_cannot_be_deleted)
