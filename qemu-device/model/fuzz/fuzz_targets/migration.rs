@@ -74,6 +74,12 @@ fn mend(stream: &[u8]) -> Vec<u8> {
 /// Hands over and commits a stream, whatever becomes of it.
 fn load(machine: &mut Machine, pf: &mut Driver, vf: FunctionId, stream: &[u8]) {
     let _ = pf.suspend(machine, vf, SuspendLevel::FULL);
+    // What was begun before is forgotten anyway.
+    let end = EndLoad {
+        commit: 0,
+        rsvd: [0; 3],
+    };
+    let _ = pf.send_about(machine, vf, end);
     let before = machine.device.save();
     let Ok(verdict) = pf.load_stream(machine, vf, stream) else {
         return;
