@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ferrite_abi::event::{
     FunctionState,
-    LinkChange, //
+    LinkChange,
+    QueueSyndrome, //
 };
 use ferrite_abi::wire::U32;
 
@@ -26,7 +27,10 @@ use crate::host::{
 use crate::latch::Latch;
 use crate::packet::ETH_HEADER;
 use crate::pci::PciFunction;
-use crate::queue::Kind;
+use crate::queue::{
+    Kind,
+    Queue, //
+};
 use crate::save::LoadError;
 use crate::slot::Slot;
 use crate::state::State;
@@ -407,6 +411,20 @@ impl Device {
     /// Raises an interrupt that had to wait.
     fn interrupt_is_due(&mut self, host: &mut dyn Host, slot: Slot, kind: Kind, index: u16) {
         let usable = self.can_move_packets(slot);
+        self.see_to_interrupt(host, slot, kind, index, usable, Queue::interrupt_is_due);
+    }
+
+    /// Does something about the interrupt of a queue that waits, or has it forgotten if the queue is
+    /// not usable.
+    pub(crate) fn see_to_interrupt(
+        &mut self,
+        host: &mut dyn Host,
+        slot: Slot,
+        kind: Kind,
+        index: u16,
+        usable: bool,
+        act: impl FnOnce(&mut Queue, &mut Bus<'_>) -> Result<(), QueueSyndrome>,
+    ) {
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return;
         };
@@ -424,7 +442,7 @@ impl Device {
             function: slot.pci(),
             now: self.now,
         };
-        if let Err(syndrome) = queue.interrupt_is_due(&mut bus) {
+        if let Err(syndrome) = act(queue, &mut bus) {
             self.stop_queue(host, slot, kind, index, syndrome);
         }
     }

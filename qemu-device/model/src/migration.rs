@@ -47,7 +47,6 @@ use ferrite_abi::wire::{
     U32, //
 };
 
-use crate::bus::Bus;
 use crate::config::Config;
 use crate::device::Device;
 use crate::dirty;
@@ -60,7 +59,10 @@ use crate::host::{
 use crate::mac::Mac;
 use crate::migration::loading::Loading;
 use crate::migration::saving::Saving;
-use crate::queue::Kind;
+use crate::queue::{
+    Kind,
+    Queue, //
+};
 use crate::save::{
     saved,
     LoadError, //
@@ -427,41 +429,11 @@ impl Device {
         for index in 0..queues as u16 {
             self.quiesce_rx(host, slot, index, usable);
             for kind in [Kind::Tx, Kind::Rx] {
-                self.quiesce_interrupt(host, slot, kind, index, usable);
+                self.see_to_interrupt(host, slot, kind, index, usable, Queue::interrupt_now);
             }
         }
         if let Err(addr) = self.complete_all_commands(host, slot.pci()) {
             self.admin_fault(host, slot.pci(), addr);
-        }
-    }
-
-    fn quiesce_interrupt(
-        &mut self,
-        host: &mut dyn Host,
-        slot: Slot,
-        kind: Kind,
-        index: u16,
-        usable: bool,
-    ) {
-        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
-            return;
-        };
-        let Some(queue) = function.queue_mut(kind, index) else {
-            return;
-        };
-        if !usable || !queue.runs() {
-            return queue.forget_interrupt();
-        }
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now: self.now,
-        };
-        if let Err(syndrome) = queue.interrupt_now(&mut bus) {
-            self.stop_queue(host, slot, kind, index, syndrome);
         }
     }
 
