@@ -81,10 +81,10 @@ def tcp_runs_in_both_directions_on_several_streams():
 def small_udp_packets_pass():
     made = pair()
     before = both_stats(made)
-    # Slow enough for a guest that is emulated on a busy host.
     report = made.iperf("--udp --length 18 --bitrate 100K", seconds=3)
     ksft_gt(report["end"]["sum"]["packets"], 1000)
-    ksft_eq(report["end"]["sum"]["lost_packets"], 0)
+    # On a busy host the server may come late to its socket, which then is full: the stack counts that, and so do we.
+    ksft_eq(report["end"]["sum"]["lost_packets"], made.right.counter("UdpRcvbufErrors"))
     nothing_went_wrong(made, before)
 
 

@@ -78,9 +78,12 @@ class Side:
 
     def echo_replies(self):
         """Returns how many replies to pings came, IPv4 and IPv6."""
-        wanted = ("IcmpInEchoReps", "Icmp6InEchoReplies")
+        return self.counter("IcmpInEchoReps", "Icmp6InEchoReplies")
+
+    def counter(self, *names):
+        """Returns the sum of these counters of the namespace's stack, as nstat names them."""
         counters = json.loads(cmd("nstat --json --zeros --noupdate --ignore", ns=self.ns).stdout)["kernel"]
-        return sum(counters.get(name, 0) for name in wanted)
+        return sum(counters.get(name, 0) for name in names)
 
 
 class Pair:
@@ -95,13 +98,14 @@ class Pair:
         reach = f"ping -n -q -c 1 -W 1 {self.right.ipv4}"
         wait_for(lambda: cmd(reach, ns=self.left.ns, fail=False).ret == 0, "the first packet to come back")
 
-    def iperf(self, options="", seconds=2, reverse=False, address=None):
-        """Runs iperf3 from left to right, to its own address or another; returns its report. Fails when it reports an
-        error."""
+    def iperf(self, options="", seconds=2, size=None, reverse=False, address=None):
+        """Runs iperf3 from left to right, to its own address or another, for so long or until so many bytes are sent;
+        returns its report. Fails when it reports an error."""
+        amount = f"--bytes {size}" if size else f"--time {seconds}"
         port = rand_port()
         with bkg(f"iperf3 --server --one-off --port {port}", ns=self.right.ns, exit_wait=True):
             wait_port_listen(port, ns=self.right.ns)
-            client = cmd(f"iperf3 --client {address or self.right.ipv4} --port {port} --time {seconds} --json {options}"
+            client = cmd(f"iperf3 --client {address or self.right.ipv4} --port {port} {amount} --json {options}"
                          + (" --reverse" if reverse else ""), ns=self.left.ns, timeout=seconds + IPERF_GRACE,
                          fail=False)
         report = json.loads(client.stdout)
