@@ -31,6 +31,8 @@ mkdir -p "$ferrite_cache"/{download,toolbox,src,kernel,kselftests,modules,client
 # trees must not share).
 ferrite_tree_state=$ferrite_cache/tree/$(printf %s "$ferrite_tree" | sha256sum | cut -c1-12)
 mkdir -p "$ferrite_tree_state"/{target,modules}
+# Which tree it is, for `make clean` to know what belongs to none any more.
+[ -e "$ferrite_tree_state/path" ] || printf '%s\n' "$ferrite_tree" >"$ferrite_tree_state/path"
 
 # What makes a command run as root: mounting the toolbox needs that, and making it.
 root_prefix=()
