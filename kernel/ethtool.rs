@@ -28,15 +28,17 @@ use kernel::{
     prelude::*, //
 };
 
+pub mod frames;
 pub mod ntuple;
 pub mod rss;
 
+pub use frames::Frames;
 pub use ntuple::Ntuple;
 pub use rss::Rss;
 
 /// What a driver does for ethtool.
 #[vtable]
-pub trait Operations: Rss + Ntuple {
+pub trait Operations: Rss + Ntuple + Frames {
     /// Tells of driver and firmware.
     fn drvinfo(device: &Device<Self>, info: &mut DrvInfo<'_>) {
         let _ = (device, info);
@@ -331,6 +333,9 @@ impl<T: Operations> Table<T> {
         rxfh_indir_space: T::TABLE_SPACE,
         get_rxnfc: optional!(HAS_FILTER, ntuple::Table<T>, get),
         set_rxnfc: optional!(HAS_SET_FILTER, ntuple::Table<T>, set),
+        get_eth_mac_stats: optional!(HAS_FRAMES, frames::Table<T>, mac),
+        get_eth_ctrl_stats: optional!(HAS_FRAMES, frames::Table<T>, control),
+        get_rmon_stats: optional!(HAS_FRAMES, frames::Table<T>, rmon),
         ..pin_init::zeroed()
     };
     pub(crate) const OPS_REF: &'static bindings::ethtool_ops = &Self::OPS;

@@ -11,6 +11,7 @@
 mod clock;
 mod driver;
 mod ethtool;
+mod frames;
 #[cfg(CONFIG_KUNIT = "y")]
 mod kunit;
 mod link;

@@ -11,6 +11,8 @@
 
 #[path = "logic/flow.rs"]
 pub mod flow;
+#[path = "logic/frames.rs"]
+pub mod frames;
 #[path = "logic/geometry.rs"]
 pub mod geometry;
 #[path = "logic/memory.rs"]

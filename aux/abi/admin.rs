@@ -202,6 +202,8 @@ codes! {
         REMOVE_FILTER = 0x0209;
         /// [`crate::cmd::QuerySteering`]
         QUERY_STEERING = 0x020a;
+        /// [`crate::cmd::QueryFrames`]
+        QUERY_FRAMES = 0x020b;
         /// [`crate::cmd::CreateSf`]
         CREATE_SF = 0x0300;
         /// [`crate::cmd::DestroySf`]

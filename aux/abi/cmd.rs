@@ -83,6 +83,7 @@ macro_rules! with_commands {
             SetFilter,
             RemoveFilter,
             QuerySteering,
+            QueryFrames,
             CreateSf,
             DestroySf,
             ConfigureFunction,

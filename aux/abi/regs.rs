@@ -294,6 +294,8 @@ crate::wire::codes! {
         RSS_CONTEXTS = 1 << 8;
         /// Filters that choose the RX queue.
         FILTERS = 1 << 9;
+        /// Counters of frames by kind and length.
+        FRAME_COUNTERS = 1 << 10;
         /// VFs can be provisioned. PF only, as are all that follow but `VIRTIO`.
         SRIOV = 1 << 16;
         /// SFs can be provisioned.

@@ -7,6 +7,7 @@ use ferrite_abi::ids::{
     MIN_MTU, //
 };
 use ferrite_abi::ring::Depth;
+use ferrite_net_logic::frames::CLASSES;
 use ferrite_net_logic::geometry::{
     mtu_range,
     ring_depth,
@@ -167,4 +168,20 @@ fn program_that_takes_one_buffer_has_it_up_to_some_mtu() {
     assert_eq!(holds(3520 - 18), Some(true));
     assert_eq!(holds(3520 - 17), Some(false));
     assert_eq!(holds(9000), Some(false));
+}
+
+#[test]
+fn classes_of_frames_leave_no_gap() {
+    assert_eq!(
+        CLASSES,
+        [
+            (64, 64),
+            (65, 127),
+            (128, 255),
+            (256, 511),
+            (512, 1023),
+            (1024, 1518),
+            (1519, 9622)
+        ]
+    );
 }

@@ -165,3 +165,65 @@ port_stats! {
     /// Packets dropped by a filter.
     rx_filtered @ 136;
 }
+
+/// Writes the counters of frames of the port to the data buffer.
+///
+/// `NOT_SUPPORTED` without the feature `FRAME_COUNTERS`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryFrames {}
+command!(QueryFrames = QUERY_FRAMES, done (), from_device FrameStats, any);
+
+/// Number of classes that frames are counted in by their length.
+pub const FRAME_CLASSES: usize = 7;
+
+/// Longest frame of each class but the last, which ends with the longest that a port can take.
+pub const FRAME_CLASS_ENDS: [u16; FRAME_CLASSES - 1] = [64, 127, 255, 511, 1023, 1518];
+
+/// Length of the shortest frame on a wire, with its checksum.
+pub const MIN_FRAME: u16 = 64;
+
+/// Length of the checksum of a frame.
+pub const FRAME_CHECKSUM: u16 = 4;
+
+/// What [`QueryFrames`] writes: counters since the function was made, 64 bits each, which a reset of
+/// the function does not clear. Lengths are those on a wire: with checksum, and padded to
+/// [`MIN_FRAME`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FrameStats {
+    /// Frames that the driver sent.
+    pub tx: FrameCounters,
+    /// Frames that the switch brought to the open port, whether or not there was a buffer for them.
+    pub rx: FrameCounters,
+}
+layout!(FrameStats: 192 { tx @ 0, rx @ 96 });
+
+/// Counters of the frames of one direction, in [`FrameStats`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FrameCounters {
+    /// All frames.
+    pub frames: U64,
+    /// Their bytes.
+    pub octets: U64,
+    /// Those for a multicast address other than broadcast.
+    pub multicast: U64,
+    /// Those for the broadcast address.
+    pub broadcast: U64,
+    /// Those of MAC control: of the EtherType 0x8808.
+    pub control: U64,
+    /// Frames of each class of lengths.
+    pub classes: [U64; FRAME_CLASSES],
+}
+layout!(FrameCounters: 96 {
+    frames @ 0, octets @ 8, multicast @ 16, broadcast @ 24, control @ 32, classes @ 40,
+});
+
+/// Returns the class of a frame, by its length on the wire.
+pub fn frame_class(length: u64) -> usize {
+    FRAME_CLASS_ENDS
+        .iter()
+        .position(|end| length <= u64::from(*end))
+        .unwrap_or(FRAME_CLASSES - 1)
+}

@@ -93,6 +93,9 @@ structs! {
         tx_not_permitted, tx_dropped, rx_packets, rx_bytes, rx_multicast, rx_broadcast,
         rx_no_buffer, rx_too_long, rx_dma_fault, rx_closed, rx_bad_checksum, rx_filtered
     }
+    cmd::QueryFrames {}
+    cmd::FrameStats { tx, rx }
+    cmd::FrameCounters { frames, octets, multicast, broadcast, control, classes }
     cmd::SetRss { hash, entries, context, transform, fields, rsvd }
     cmd::RssTable { key, queues }
     cmd::RemoveRss { context, rsvd }
@@ -266,6 +269,12 @@ fn range(range: std::ops::RangeInclusive<u8>) -> String {
     format!("{} to {}", range.start(), range.end())
 }
 
+/// Numbers as the guide lists them.
+fn list(numbers: &[u16]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(u16::to_string).collect();
+    numbers.join(", ")
+}
+
 constants! {
     ABI_VERSION = ABI_VERSION;
     admin::ADMIN_DEPTH_LOG2 = range(admin::ADMIN_DEPTH_LOG2);
@@ -294,6 +303,10 @@ constants! {
     cmd::MIN_LOG_PAGE_SHIFT = cmd::MIN_LOG_PAGE_SHIFT;
     cmd::MAX_LOG_PAGE_SHIFT = cmd::MAX_LOG_PAGE_SHIFT;
     cmd::MAX_DIRTY_RUNS = cmd::MAX_DIRTY_RUNS;
+    cmd::FRAME_CLASSES = cmd::FRAME_CLASSES;
+    cmd::FRAME_CLASS_ENDS = list(&cmd::FRAME_CLASS_ENDS);
+    cmd::MIN_FRAME = cmd::MIN_FRAME;
+    cmd::FRAME_CHECKSUM = cmd::FRAME_CHECKSUM;
     cmd::RSS_KEY = cmd::RSS_KEY;
     cmd::MAX_RSS_TABLE = cmd::MAX_RSS_TABLE;
     cmd::RSS_FLOWS = cmd::RSS_FLOWS;

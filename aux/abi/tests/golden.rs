@@ -493,6 +493,50 @@ fn port_stats() {
 }
 
 #[test]
+fn frame_counters() {
+    // One counter after the other holds 1, 2, ... 24.
+    let direction = |first: u64| FrameCounters {
+        frames: U64::new(first),
+        octets: U64::new(first + 1),
+        multicast: U64::new(first + 2),
+        broadcast: U64::new(first + 3),
+        control: U64::new(first + 4),
+        classes: std::array::from_fn(|class| U64::new(first + 5 + class as u64)),
+    };
+    golden(
+        FrameStats {
+            tx: direction(1),
+            rx: direction(13),
+        },
+        "01 00*7  02 00*7  03 00*7  04 00*7  05 00*7
+         06 00*7  07 00*7  08 00*7  09 00*7  0a 00*7  0b 00*7  0c 00*7
+         0d 00*7  0e 00*7  0f 00*7  10 00*7  11 00*7
+         12 00*7  13 00*7  14 00*7  15 00*7  16 00*7  17 00*7  18 00*7",
+    );
+}
+
+#[test]
+fn classes_of_frames_end_where_the_guide_says() {
+    for (length, class) in [
+        (64, 0),
+        (65, 1),
+        (127, 1),
+        (128, 2),
+        (255, 2),
+        (256, 3),
+        (511, 3),
+        (512, 4),
+        (1023, 4),
+        (1024, 5),
+        (1518, 5),
+        (1519, 6),
+        (9622, 6),
+    ] {
+        assert_eq!(frame_class(length), class, "{length}");
+    }
+}
+
+#[test]
 fn inject_fault() {
     golden(
         InjectFault {

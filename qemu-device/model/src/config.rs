@@ -127,6 +127,7 @@ impl Config {
             .with(Features::TIMESTAMP)
             .with(Features::RSS_CONTEXTS)
             .with(Features::FILTERS)
+            .with(Features::FRAME_COUNTERS)
             .with(Features::VIRTIO);
         if function == PciFn::PF {
             if self.max_vfs > 0 {

@@ -24,6 +24,8 @@ pub(crate) const ICMP: u8 = 1;
 /// Protocol number of ICMP for IPv6.
 pub(crate) const ICMP6: u8 = 58;
 
+/// EtherType of MAC control.
+pub(crate) const ETHERTYPE_CONTROL: u16 = 0x8808;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;

@@ -3,9 +3,14 @@
 //! The port of a function: its address, what it receives, its counters.
 
 use ferrite_abi::cmd::{
+    frame_class,
+    FrameCounters,
+    FrameStats,
     PortStats,
     RxMode,
-    MAX_RX_FILTER, //
+    FRAME_CHECKSUM,
+    MAX_RX_FILTER,
+    MIN_FRAME, //
 };
 use ferrite_abi::ids::{
     MAX_MTU,
@@ -15,6 +20,9 @@ use ferrite_abi::wire::U64;
 
 use crate::mac::Mac;
 use crate::packet::{
+    destination,
+    number,
+    ETHERTYPE_CONTROL,
     ETH_HEADER,
     VLAN_TAG, //
 };
@@ -44,6 +52,8 @@ pub(crate) struct Port {
     pub(crate) steering: Steering,
     /// Counters.
     pub(crate) stats: PortStats,
+    /// Counters of frames.
+    pub(crate) frames: FrameStats,
 }
 
 saved!(Port {
@@ -53,7 +63,8 @@ saved!(Port {
     mode,
     filter,
     steering,
-    stats
+    stats,
+    frames
 });
 
 impl Port {
@@ -67,6 +78,7 @@ impl Port {
             filter: Vec::new(),
             steering: Steering::default(),
             stats: PortStats::default(),
+            frames: FrameStats::default(),
         }
     }
 
@@ -74,6 +86,7 @@ impl Port {
     pub(crate) fn reset(&mut self, mac: Mac) {
         *self = Self {
             stats: self.stats,
+            frames: self.frames,
             ..Self::new(mac)
         };
     }
@@ -96,15 +109,22 @@ impl Port {
     }
 
     /// Counts a frame that was sent.
-    pub(crate) fn count_sent(&mut self, destination: Mac, length: usize) {
+    pub(crate) fn count_sent(&mut self, frame: &[u8]) {
+        count_frame(&mut self.frames.tx, frame);
+        let destination = destination(frame);
         let stats = &mut self.stats;
         stats.tx_packets += 1;
-        stats.tx_bytes += length as u64;
+        stats.tx_bytes += frame.len() as u64;
         count_group(
             destination,
             &mut stats.tx_multicast,
             &mut stats.tx_broadcast,
         );
+    }
+
+    /// Counts a frame that came, whatever becomes of it.
+    pub(crate) fn count_arrived(&mut self, frame: &[u8]) {
+        count_frame(&mut self.frames.rx, frame);
     }
 
     /// Counts frames that were received: how many, and their bytes.
@@ -133,11 +153,50 @@ impl Port {
         if self.stats.values().any(|value| value > u64::MAX / 2) {
             return Err(LoadError::Invalid("counter"));
         }
+        if [&self.frames.tx, &self.frames.rx]
+            .into_iter()
+            .flat_map(counts)
+            .any(|value| value > u64::MAX / 2)
+        {
+            return Err(LoadError::Invalid("counter of frames"));
+        }
         if self.filter.len() > MAX_RX_FILTER {
             return Err(LoadError::Invalid("number of addresses"));
         }
         self.steering.check(queues)
     }
+}
+
+/// Counts a frame, as it would be on a wire.
+fn count_frame(counters: &mut FrameCounters, frame: &[u8]) {
+    let length = (frame.len() as u64 + u64::from(FRAME_CHECKSUM)).max(MIN_FRAME.into());
+    counters.frames += 1;
+    counters.octets += length;
+    counters.classes[frame_class(length)] += 1;
+    if number(frame, 12) == Some(ETHERTYPE_CONTROL) {
+        counters.control += 1;
+    }
+    count_group(
+        destination(frame),
+        &mut counters.multicast,
+        &mut counters.broadcast,
+    );
+}
+
+/// Returns all counters of a direction.
+fn counts(counters: &FrameCounters) -> impl Iterator<Item = u64> + '_ {
+    let FrameCounters {
+        frames,
+        octets,
+        multicast,
+        broadcast,
+        control,
+        classes,
+    } = counters;
+    [frames, octets, multicast, broadcast, control]
+        .into_iter()
+        .chain(classes)
+        .map(|counter| counter.get())
 }
 
 fn count_group(destination: Mac, multicast: &mut U64, broadcast: &mut U64) {
@@ -152,6 +211,13 @@ fn count_group(destination: Mac, multicast: &mut U64, broadcast: &mut U64) {
 mod tests {
     use super::*;
 
+    /// A frame of this length.
+    fn to(destination: Mac, length: usize) -> Vec<u8> {
+        let mut frame = vec![0; length];
+        frame[..6].copy_from_slice(&destination.0);
+        frame
+    }
+
     #[test]
     fn tag_does_not_count_towards_the_mtu() {
         let port = Port::new(Mac([2, 0, 0, 0, 0, 1]));
@@ -164,8 +230,8 @@ mod tests {
     #[test]
     fn groups_are_counted_apart() {
         let mut port = Port::new(Mac([2, 0, 0, 0, 0, 1]));
-        port.count_sent(Mac::BROADCAST, 60);
-        port.count_sent(Mac([1, 0, 0x5e, 0, 0, 1]), 61);
+        port.count_sent(&to(Mac::BROADCAST, 60));
+        port.count_sent(&to(Mac([1, 0, 0x5e, 0, 0, 1]), 61));
         port.count_received(Mac([2, 0, 0, 0, 0, 1]), (1, 62));
         let values: Vec<_> = PortStats::NAMES.iter().zip(port.stats.values()).collect();
         let counted: Vec<_> = values
@@ -189,7 +255,7 @@ mod tests {
     fn reset_keeps_the_counters() {
         let mut port = Port::new(Mac([2, 0, 0, 0, 0, 1]));
         port.open = true;
-        port.count_sent(Mac::BROADCAST, 60);
+        port.count_sent(&to(Mac::BROADCAST, 60));
         port.reset(Mac([2, 0, 0, 0, 0, 2]));
         assert!(!port.open);
         assert_eq!(port.mac, Mac([2, 0, 0, 0, 0, 2]));

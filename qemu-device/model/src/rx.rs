@@ -511,6 +511,7 @@ impl Device {
             port.stats.rx_too_long += 1;
             return true;
         }
+        port.count_arrived(arrival.frame);
         if arrival.verdict == Verdict::Wrong {
             port.stats.rx_bad_checksum += 1;
         }

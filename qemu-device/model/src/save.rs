@@ -24,7 +24,7 @@ use crate::mac::Mac;
 pub(crate) const MAGIC: [u8; 8] = *b"FERRITE\0";
 
 /// Version of the stream. A device reads this one only.
-pub const SAVE_VERSION: u32 = 5;
+pub const SAVE_VERSION: u32 = 6;
 
 /// Why a stream cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +216,7 @@ macro_rules! saved_wire {
 }
 saved_wire!(
     ferrite_abi::admin::Completion,
+    ferrite_abi::cmd::FrameStats,
     ferrite_abi::cmd::PortStats,
     ferrite_abi::cmd::Rate,
     ferrite_abi::cmd::Rule,

@@ -29,7 +29,6 @@ use crate::host::{
     Host, //
 };
 use crate::packet::{
-    destination,
     source,
     vlan,
     vlan_tag,
@@ -452,7 +451,7 @@ impl Device {
         if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
             let port = &mut function.port;
             if taken {
-                port.count_sent(destination(frame), frame.len());
+                port.count_sent(frame);
             } else {
                 port.stats.tx_dropped += 1;
             }

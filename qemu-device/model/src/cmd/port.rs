@@ -7,7 +7,9 @@ use std::mem::offset_of;
 use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
     EnablePort,
+    FrameStats,
     PortStats,
+    QueryFrames,
     QueryLink,
     QueryLinkDone,
     QueryStats,
@@ -22,6 +24,7 @@ use ferrite_abi::ids::{
     MAX_MTU,
     MIN_MTU, //
 };
+use ferrite_abi::regs::Features;
 use ferrite_abi::wire::U32;
 
 use super::{
@@ -133,6 +136,15 @@ impl Handler for QueryStats {
 
     fn handle(&self, call: &mut Call<'_>, data: &mut PortStats) -> Result<(), Status> {
         *data = call.function()?.port.stats;
+        Ok(())
+    }
+}
+
+impl Handler for QueryFrames {
+    const NEEDS: Features = Features::FRAME_COUNTERS;
+
+    fn handle(&self, call: &mut Call<'_>, data: &mut FrameStats) -> Result<(), Status> {
+        *data = call.function()?.port.frames;
         Ok(())
     }
 }
