@@ -6,6 +6,7 @@
  */
 
 #include <linux/anon_inodes.h>
+#include <linux/dim.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
@@ -36,6 +37,7 @@
 #include <uapi/linux/vdpa.h>
 
 #include "devlink_helpers.h"
+#include "dim_helpers.h"
 #include "flow_helpers.h"
 #include "netdev_helpers.h"
 #include "pci_helpers.h"

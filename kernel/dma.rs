@@ -31,7 +31,7 @@ use zerocopy::{
 };
 
 /// What a [`Ring`] can hold: plain data, of a whole number of 64-bit words.
-pub trait Entry: FromBytes + IntoBytes + Immutable + Copy {
+pub trait Entry: FromBytes + IntoBytes + Immutable + Copy + 'static {
     /// Number of 64-bit words.
     const WORDS: usize = {
         assert!(size_of::<Self>() > 0 && size_of::<Self>() % 8 == 0);
@@ -39,7 +39,7 @@ pub trait Entry: FromBytes + IntoBytes + Immutable + Copy {
     };
 }
 
-impl<T: FromBytes + IntoBytes + Immutable + Copy> Entry for T {}
+impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Entry for T {}
 
 /// A ring of entries in coherent memory, zeroed at first.
 ///

@@ -132,6 +132,10 @@ pub struct Coalesce {
     pub rx: Moderation,
     /// Those of transmit queues.
     pub tx: Moderation,
+    /// Those of receive queues follow their traffic.
+    pub rx_adaptive: bool,
+    /// Those of transmit queues follow their traffic.
+    pub tx_adaptive: bool,
 }
 
 /// Depths of the rings.
@@ -482,7 +486,14 @@ impl<T: Operations> Table<T> {
     ) -> c_int {
         // SAFETY: see `Table`.
         let (device, coalesce) = unsafe { (Device::<T>::from_raw(device), &mut *coalesce) };
-        let Coalesce { rx, tx } = T::coalesce(device);
+        let Coalesce {
+            rx,
+            tx,
+            rx_adaptive,
+            tx_adaptive,
+        } = T::coalesce(device);
+        coalesce.use_adaptive_rx_coalesce = rx_adaptive.into();
+        coalesce.use_adaptive_tx_coalesce = tx_adaptive.into();
         coalesce.rx_coalesce_usecs = rx.usecs;
         coalesce.rx_max_coalesced_frames = rx.packets;
         coalesce.tx_coalesce_usecs = tx.usecs;
@@ -536,6 +547,8 @@ impl<T: Operations> Table<T> {
                 usecs: coalesce.tx_coalesce_usecs,
                 packets: coalesce.tx_max_coalesced_frames,
             },
+            rx_adaptive: coalesce.use_adaptive_rx_coalesce != 0,
+            tx_adaptive: coalesce.use_adaptive_tx_coalesce != 0,
         };
         from_result(|| T::set_coalesce(device, rtnl, wanted, &mut extack).map(|()| 0))
     }

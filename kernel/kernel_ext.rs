@@ -13,6 +13,7 @@ pub mod auxiliary;
 mod bindings;
 pub mod completion;
 pub mod devlink;
+pub mod dim;
 pub mod dma;
 pub mod ethtool;
 pub mod flow;

@@ -145,6 +145,8 @@ impl Operations for Port {
         Coalesce {
             rx: of(config.rx_moderation),
             tx: of(config.tx_moderation),
+            rx_adaptive: config.rx_adaptive,
+            tx_adaptive: config.tx_adaptive,
         }
     }
 
@@ -170,6 +172,8 @@ impl Operations for Port {
         Port::tune(device, |config| {
             config.rx_moderation = rx;
             config.tx_moderation = tx;
+            config.rx_adaptive = coalesce.rx_adaptive;
+            config.tx_adaptive = coalesce.tx_adaptive;
         })
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! What the device says is checked in [`logic`], which knows neither kernel nor device.
 
+mod adaptive;
 mod clock;
 mod driver;
 mod ethtool;

@@ -56,8 +56,10 @@ pub(crate) struct Moderation {
 /// What can be changed of a queue while it works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tuning {
-    /// Its interrupts.
+    /// Its interrupts, to begin with.
     pub(crate) moderation: Moderation,
+    /// They follow its traffic.
+    pub(crate) adaptive: bool,
     /// What an RX queue does with packets.
     pub(crate) flags: QueueFlags,
     /// Microseconds that segments wait for others.

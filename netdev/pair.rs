@@ -3,15 +3,17 @@
 //! A queue pair: its memory, its queues in the device, its interrupt, from up to down.
 
 use crate::{
+    adaptive::{
+        Adaptive,
+        Tuner, //
+    },
     logic::{
         geometry::RxGeometry,
         memory::Stall, //
     },
     memory::{
         Memory,
-        RxMemory,
-        Tuning,
-        TxMemory, //
+        Tuning, //
     },
     poll::{
         Interrupts,
@@ -34,6 +36,12 @@ use ferrite_abi::{
         CreateQueue,
         DestroyQueue, //
     },
+    desc::{
+        RxCompletion,
+        RxDesc,
+        TxCompletion,
+        TxDesc, //
+    },
     ring::Depth, //
 };
 use ferrite_aux::{
@@ -45,6 +53,7 @@ use kernel::{
     sync::Arc, //
 };
 use kernel_ext::{
+    dim::Direction,
     irq,
     napi::Napi,
     netdev::{
@@ -141,7 +150,8 @@ pub(crate) struct QueuePair {
     index: u16,
     interrupts: Arc<Interrupts>,
     stats: Arc<PairStats>,
-    memory: (Arc<RxMemory>, Arc<TxMemory>),
+    rx_tuner: Arc<Tuner<RxDesc, RxCompletion>>,
+    tx_tuner: Arc<Tuner<TxDesc, TxCompletion>>,
 }
 
 impl QueuePair {
@@ -172,11 +182,15 @@ impl QueuePair {
             Interrupts::new(tx_memory.clone(), rx_memory.clone()),
             GFP_KERNEL,
         )?;
+        let tx_tuner = Tuner::new(function, &tx_memory, Direction::Tx, stats, setup.tx)?;
+        let rx_tuner = Tuner::new(function, &rx_memory, Direction::Rx, stats, setup.rx)?;
         let mut napi = Napi::new(device, index, |instance| {
             let rx = Receiver::new(device, instance, index, &rx_memory, setup, stats)?;
             let pair = Pair {
                 tx: cleaner,
                 rx,
+                tx_adaptive: Adaptive::new(&tx_tuner)?,
+                rx_adaptive: Adaptive::new(&rx_tuner)?,
                 index,
                 interrupts: interrupts.clone(),
                 stats: stats.clone(),
@@ -184,7 +198,11 @@ impl QueuePair {
             Ok((pair, interrupts.clone()))
         })?;
         let scheduler = napi.scheduler();
-        let handler = Arc::new(Vector(scheduler.clone()), GFP_KERNEL)?;
+        let handler = Vector {
+            scheduler: scheduler.clone(),
+            interrupts: interrupts.clone(),
+        };
+        let handler = Arc::new(handler, GFP_KERNEL)?;
         let name = device.name();
         let irq = function.request_vector(index, fmt!("{}-{}", name, index), handler)?;
         let vector = irq.vector();
@@ -210,7 +228,8 @@ impl QueuePair {
                 index,
                 interrupts,
                 stats: stats.clone(),
-                memory: (rx_memory, tx_memory),
+                rx_tuner,
+                tx_tuner,
             },
             sender,
         ))
@@ -226,14 +245,9 @@ impl QueuePair {
     /// # Errors
     ///
     /// Those of [`CmdError`].
-    pub(crate) fn tune(
-        &self,
-        function: &Function,
-        rx: &Tuning,
-        tx: &Tuning,
-    ) -> Result<(), CmdError> {
-        function.send(self.memory.0.modify(rx))?;
-        function.send(self.memory.1.modify(tx))
+    pub(crate) fn tune(&self, rx: &Tuning, tx: &Tuning) -> Result<(), CmdError> {
+        self.rx_tuner.set(rx)?;
+        self.tx_tuner.set(tx)
     }
 
     /// Returns what the watchdog looks at.

@@ -3,6 +3,7 @@
 //! What the NAPI instance of a queue pair does.
 
 use crate::{
+    adaptive::Adaptive,
     logic::memory::{
         rearm,
         Stall, //
@@ -15,6 +16,12 @@ use crate::{
     rx::Receiver,
     stats::PairStats,
     tx::Cleaner, //
+};
+use ferrite_abi::desc::{
+    RxCompletion,
+    RxDesc,
+    TxCompletion,
+    TxDesc, //
 };
 use kernel::{
     device::{
@@ -45,6 +52,8 @@ use kernel_ext::napi::{
 pub(crate) struct Pair {
     pub(crate) tx: Cleaner,
     pub(crate) rx: Receiver,
+    pub(crate) tx_adaptive: Adaptive<TxDesc, TxCompletion>,
+    pub(crate) rx_adaptive: Adaptive<RxDesc, RxCompletion>,
     pub(crate) index: u16,
     pub(crate) interrupts: Arc<Interrupts>,
     pub(crate) stats: Arc<PairStats>,
@@ -77,6 +86,9 @@ impl Poller for Pair {
                 return 0;
             }
         };
+        let interrupts = self.interrupts.count();
+        self.tx_adaptive.sample(interrupts);
+        self.rx_adaptive.sample(interrupts);
         if self.rx.refill(cx) {
             received
         } else {
@@ -107,6 +119,7 @@ pub(crate) struct Interrupts {
     tx: Arc<TxMemory>,
     rx: Arc<RxMemory>,
     broken: Atomic<bool>,
+    count: Atomic<u32>,
 }
 
 impl Interrupts {
@@ -116,7 +129,14 @@ impl Interrupts {
             tx,
             rx,
             broken: Atomic::new(false),
+            count: Atomic::new(0),
         }
+    }
+
+    /// Returns how many there were, but for what does not fit.
+    fn count(&self) -> u16 {
+        // CAST: the rest is not wanted.
+        self.count.load(Relaxed) as u16
     }
 
     /// Looks at both queues, and returns whether one of them stands still although there is
@@ -144,12 +164,16 @@ impl Rearm for Interrupts {
 }
 
 /// Handles the interrupts of a queue pair.
-pub(crate) struct Vector(pub(crate) Scheduler);
+pub(crate) struct Vector {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) interrupts: Arc<Interrupts>,
+}
 
 impl Handler for Vector {
     #[inline]
     fn handle(&self, _device: &Device<Bound>) -> IrqReturn {
-        self.0.schedule();
+        self.interrupts.count.fetch_add(1, Relaxed);
+        self.scheduler.schedule();
         IrqReturn::Handled
     }
 }

@@ -120,6 +120,10 @@ pub(crate) struct Config {
     pub(crate) rx_moderation: Moderation,
     /// Interrupts of transmit queues.
     pub(crate) tx_moderation: Moderation,
+    /// Interrupts of receive queues follow their traffic.
+    pub(crate) rx_adaptive: bool,
+    /// Interrupts of transmit queues follow their traffic.
+    pub(crate) tx_adaptive: bool,
     /// Received segments are joined.
     pub(crate) joins: bool,
     /// Received packets are stamped.
@@ -142,6 +146,7 @@ impl Config {
         }
         Tuning {
             moderation: self.rx_moderation,
+            adaptive: self.rx_adaptive,
             flags,
             // What has to wait for an interrupt can as well wait for others.
             coalesce_usecs: self.rx_moderation.usecs.max(COALESCE_USECS),
@@ -152,6 +157,7 @@ impl Config {
     fn tx(&self) -> Tuning {
         Tuning {
             moderation: self.tx_moderation,
+            adaptive: self.tx_adaptive,
             ..Tuning::default()
         }
     }
@@ -182,6 +188,8 @@ impl Port {
             tx_depth: depth(TX_DEPTH_LOG2)?,
             rx_moderation: Moderation::default(),
             tx_moderation: Moderation::default(),
+            rx_adaptive: false,
+            tx_adaptive: false,
             joins: false,
             stamps: false,
             mtu: description.mtu.into(),
@@ -279,7 +287,7 @@ impl Port {
         let tune = |control: &Control| {
             let (rx, tx) = (control.config.rx(), control.config.tx());
             let mut pairs = control.pairs.iter();
-            pairs.try_for_each(|pair| pair.tune(&port.function, &rx, &tx))
+            pairs.try_for_each(|pair| pair.tune(&rx, &tx))
         };
         tune(&control).or_else(|error| {
             control.config = before;

@@ -80,6 +80,8 @@ pair_stats! {
     rx_xdp_redirect;
     /// Packets that were dropped because of a mistake of the program.
     rx_xdp_aborted;
+    /// Times that the moderation of interrupts was changed for what is received.
+    rx_adapted;
     /// Packets sent, as many as there are on the wire.
     tx_packets;
     /// Bytes of them.
@@ -106,6 +108,8 @@ pair_stats! {
     tx_stopped;
     /// Times that it was woken.
     tx_woken;
+    /// Times that the moderation of interrupts was changed for what is sent.
+    tx_adapted;
     /// Malformed completions of sent packets.
     tx_bad_completion;
     /// Times that NAPI polled.
