@@ -23,7 +23,10 @@ use ferrite_abi::{
     },
     event::Event,
     ids::FunctionId,
-    regs::Features,
+    regs::{
+        Features,
+        RegisterInfo, //
+    },
     ring::Depth, //
 };
 use kernel::{
@@ -63,6 +66,12 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// Those of [`CmdError`].
     fn execute(&self, submission: Submission, data: Data<'_>) -> Result<Completion, CmdError>;
+
+    /// Reads a register of the PCI function that carries the function.
+    fn register(&self, register: &RegisterInfo) -> u32;
+
+    /// Returns whether registers hold what is written to them. May sleep.
+    fn bus_works(&self) -> bool;
 }
 
 /// What is known of a function when it is handed out.

@@ -28,7 +28,10 @@ use ferrite_abi::{
         FunctionId,
         FunctionKind, //
     },
-    regs::Features,
+    regs::{
+        Features,
+        RegisterInfo, //
+    },
     ring::Depth,
     wire::IntoBytes, //
 };
@@ -178,6 +181,27 @@ impl Function {
     ) -> Result<Completion, CmdError> {
         let backend = self.shared.backend.enter().ok_or(CmdError::Gone)?;
         backend.execute(Submission::new(0, about, command), data)
+    }
+
+    /// Reads a register of the PCI function that carries the function: its own, or that of the PF if it is
+    /// an SF or a representor. A device that is gone reads as all ones.
+    ///
+    /// # Errors
+    ///
+    /// [`CmdError::Gone`].
+    pub fn register(&self, register: &RegisterInfo) -> Result<u32, CmdError> {
+        let backend = self.shared.backend.enter().ok_or(CmdError::Gone)?;
+        Ok(backend.register(register))
+    }
+
+    /// Returns whether registers hold what is written to them. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`CmdError::Gone`].
+    pub fn bus_works(&self) -> Result<bool, CmdError> {
+        let backend = self.shared.backend.enter().ok_or(CmdError::Gone)?;
+        Ok(backend.bus_works())
     }
 
     /// Returns another function of the same PCI function, to send commands about: `function`, which is

@@ -38,6 +38,7 @@
 
 #include "devlink_helpers.h"
 #include "dim_helpers.h"
+#include "echo_helpers.h"
 #include "flow_helpers.h"
 #include "netdev_helpers.h"
 #include "pci_helpers.h"

@@ -28,17 +28,19 @@ use kernel::{
     prelude::*, //
 };
 
+pub mod diagnostics;
 pub mod frames;
 pub mod ntuple;
 pub mod rss;
 
+pub use diagnostics::Diagnostics;
 pub use frames::Frames;
 pub use ntuple::Ntuple;
 pub use rss::Rss;
 
 /// What a driver does for ethtool.
 #[vtable]
-pub trait Operations: Rss + Ntuple + Frames {
+pub trait Operations: Rss + Ntuple + Frames + Diagnostics {
     /// Tells of driver and firmware.
     fn drvinfo(device: &Device<Self>, info: &mut DrvInfo<'_>) {
         let _ = (device, info);
@@ -98,6 +100,12 @@ pub trait Operations: Rss + Ntuple + Frames {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Sets the link.
+    fn set_link(device: &Device<Self>, rtnl: &Rtnl, wanted: Link) -> Result {
+        let _ = (device, rtnl, wanted);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Tells how interrupts are moderated.
     fn coalesce(device: &Device<Self>) -> Coalesce {
         let _ = device;
@@ -114,6 +122,17 @@ pub trait Operations: Rss + Ntuple + Frames {
         let _ = (device, rtnl, coalesce, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
+}
+
+/// What a user wants of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Speed in Mbit/s, if any is named.
+    pub speed: Option<u32>,
+    /// Both ends may send at the same time, or it is not said.
+    pub full_duplex: bool,
+    /// Both ends negotiate.
+    pub autoneg: bool,
 }
 
 /// How the interrupts of a queue are moderated.
@@ -314,6 +333,9 @@ impl<T: Operations> Table<T> {
         } else {
             Some(bindings::ethtool_op_get_ts_info)
         },
+        self_test: optional!(HAS_SELF_TEST, diagnostics::Table<T>, test),
+        get_regs_len: optional!(HAS_REGISTERS, diagnostics::Table<T>, registers_len),
+        get_regs: optional!(HAS_REGISTERS, diagnostics::Table<T>, registers),
         get_strings: optional!(HAS_STATISTICS, strings),
         get_sset_count: optional!(HAS_STATISTICS, sset_count),
         get_ethtool_stats: optional!(HAS_STATISTICS, statistics),
@@ -323,6 +345,7 @@ impl<T: Operations> Table<T> {
         set_channels: optional!(HAS_SET_CHANNELS, set_channels),
         get_rx_ring_count: optional!(HAS_CHANNELS, rx_ring_count),
         get_link_ksettings: optional!(HAS_LINK_SPEED, link_ksettings),
+        set_link_ksettings: optional!(HAS_SET_LINK, set_link_ksettings),
         get_coalesce: optional!(HAS_COALESCE, coalesce),
         set_coalesce: optional!(HAS_SET_COALESCE, set_coalesce),
         get_rxfh_key_size: optional!(HAS_RSS, rss::Table<T>, key_size),
@@ -354,15 +377,24 @@ impl<T: Operations> Table<T> {
     }
 
     unsafe extern "C" fn sset_count(device: *mut bindings::net_device, set: c_int) -> c_int {
-        if set as u32 != bindings::ethtool_stringset_ETH_SS_STATS {
-            return NOT_SUPPORTED;
-        }
         // SAFETY: see `Table`.
         let device = unsafe { Device::<T>::from_raw(device) };
-        T::statistics_count(device) as c_int
+        match set as u32 {
+            bindings::ethtool_stringset_ETH_SS_STATS => T::statistics_count(device) as c_int,
+            bindings::ethtool_stringset_ETH_SS_TEST if T::HAS_SELF_TEST => T::TESTS.len() as c_int,
+            _ => NOT_SUPPORTED,
+        }
     }
 
     unsafe extern "C" fn strings(device: *mut bindings::net_device, set: u32, to: *mut u8) {
+        if set == bindings::ethtool_stringset_ETH_SS_TEST {
+            // SAFETY: the core has room for as many names as `sset_count` told.
+            let to = unsafe {
+                core::slice::from_raw_parts_mut(to.cast(), T::TESTS.len() * TEXT)
+            };
+            diagnostics::names(T::TESTS, to);
+            return;
+        }
         if set != bindings::ethtool_stringset_ETH_SS_STATS {
             return;
         }
@@ -476,6 +508,27 @@ impl<T: Operations> Table<T> {
         base.autoneg = bindings::AUTONEG_DISABLE as u8;
         base.port = bindings::PORT_OTHER as u8;
         0
+    }
+
+    unsafe extern "C" fn set_link_ksettings(
+        device: *mut bindings::net_device,
+        settings: *const bindings::ethtool_link_ksettings,
+    ) -> c_int {
+        // SAFETY: see `Table`.
+        let (device, rtnl, base) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                Rtnl::assume(),
+                &(*settings).base,
+            )
+        };
+        let wanted = Link {
+            // A link that is down has no speed, which is passed on if the user does not name one.
+            speed: Some(base.speed).filter(|speed| *speed != bindings::SPEED_UNKNOWN as u32),
+            full_duplex: u32::from(base.duplex) != bindings::DUPLEX_HALF,
+            autoneg: u32::from(base.autoneg) != bindings::AUTONEG_DISABLE,
+        };
+        from_result(|| T::set_link(device, rtnl, wanted).map(|()| 0))
     }
 
     unsafe extern "C" fn coalesce(

@@ -74,6 +74,7 @@ use kernel::{
         Arc,
         Refcount, //
     },
+    time::Msecs,
     types::Opaque, //
 };
 
@@ -443,6 +444,21 @@ impl NetDevice {
     pub fn wake_all_queues(&self) {
         // SAFETY: the device is valid.
         unsafe { bindings::ferrite_helper_netif_tx_wake_all_queues(self.as_ptr()) };
+    }
+
+    /// Sends a packet of the device, which must be turned around, to itself through a transmit queue, and
+    /// waits for it for `timeout` milliseconds at most.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such queue, `ENETDOWN` if it takes no packet, `ETIMEDOUT` if the packet does
+    /// not come back, `EBADMSG` if it was changed on the way, `ENOMEM`.
+    pub fn echo(&self, _rtnl: &Rtnl, queue: u16, timeout: Msecs) -> Result {
+        if queue >= self.real_tx_queues() {
+            return Err(EINVAL);
+        }
+        // SAFETY: the device is valid and has the queue, and the RTNL is held.
+        to_result(unsafe { bindings::ferrite_helper_netdev_echo(self.as_ptr(), queue, timeout) })
     }
 
     /// Returns whether another message about a fault may be printed, so that a device which is

@@ -40,6 +40,8 @@ features! {
     NTUPLE = NETIF_F_NTUPLE_BIT;
     /// Received TCP segments are joined.
     GRO_HW = NETIF_F_GRO_HW_BIT;
+    /// Packets that are sent come back.
+    LOOPBACK = NETIF_F_LOOPBACK_BIT;
     /// Rules for packets are carried out.
     HW_TC = NETIF_F_HW_TC_BIT;
     /// VLAN tags are inserted.

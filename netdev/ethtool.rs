@@ -25,11 +25,13 @@ use kernel_ext::{
     ethtool::{
         Coalesce,
         DrvInfo,
+        Link,
         Moderation,
         Operations,
         Rings,
         Statistics, //
     },
+    flow::not_supported,
     netdev::{
         Device,
         Rtnl, //
@@ -134,6 +136,18 @@ impl Operations for Port {
 
     fn link_speed(device: &Device<Self>) -> Option<u32> {
         Some(device.data().speed.load(Relaxed)).filter(|speed| *speed != 0)
+    }
+
+    fn set_link(device: &Device<Self>, _rtnl: &Rtnl, wanted: Link) -> Result {
+        // The cable has the speed that the machine was started with, and nothing to negotiate: users can
+        // ask for what there is.
+        let speed = device.data().speed.load(Relaxed);
+        let is_so = wanted.speed.is_none_or(|wanted| speed == wanted);
+        if is_so && wanted.full_duplex && !wanted.autoneg {
+            Ok(())
+        } else {
+            Err(not_supported())
+        }
     }
 
     fn coalesce(device: &Device<Self>) -> Coalesce {

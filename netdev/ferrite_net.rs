@@ -10,6 +10,7 @@
 
 mod adaptive;
 mod clock;
+mod diagnostics;
 mod driver;
 mod ethtool;
 mod frames;

@@ -9,6 +9,8 @@
 //! What the device writes is not trusted: every index, cookie and length is checked against what
 //! the driver posted before anything is done with it.
 
+#[path = "logic/dump.rs"]
+pub mod dump;
 #[path = "logic/flow.rs"]
 pub mod flow;
 #[path = "logic/frames.rs"]

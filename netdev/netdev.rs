@@ -3,7 +3,7 @@
 //! The operations of the network device.
 
 use crate::{
-    link,
+    diagnostics, link,
     port::{
         self,
         Port,
@@ -57,11 +57,14 @@ use kernel_ext::{
 
 /// Returns what the function can do if users want that.
 pub(crate) fn optional_features(function: &Function) -> Features {
+    let mut features = Features::NONE;
     if function.has(regs::Features::COALESCE) {
-        Features::GRO_HW
-    } else {
-        Features::NONE
+        features = features.with(Features::GRO_HW);
     }
+    if function.has(regs::Features::LOOPBACK) {
+        features = features.with(Features::LOOPBACK);
+    }
+    features
 }
 
 /// Returns what the network stack may leave to the function: what users can turn off, and what is
@@ -219,6 +222,7 @@ impl Operations for Port {
 
     fn set_features(device: &Device<Self>, rtnl: &Rtnl, features: Features) -> Result {
         tc::check_features(device, features)?;
+        set_loopback(device, features.contains(Features::LOOPBACK))?;
         let joins = features.contains(Features::GRO_HW);
         if device.data().control.lock().config.joins == joins {
             return Ok(());
@@ -288,6 +292,24 @@ impl Operations for Port {
             .skip(used)
             .fold(QueueStats::default(), |sum, pair| sum.plus(&pair.queue()))
     }
+}
+
+/// Turns the port around, or back, if it is not so.
+///
+/// # Errors
+///
+/// Those of `CmdError`.
+fn set_loopback(device: &Device<Port>, on: bool) -> Result {
+    let mut control = device.data().get_ref().control.lock();
+    if control.config.loops == on {
+        return Ok(());
+    }
+    if control.is_up() {
+        diagnostics::set_loopback(device, on)?;
+        link::update(device);
+    }
+    control.config.loops = on;
+    Ok(())
 }
 
 /// Returns the counters of all queue pairs, those not in use too.

@@ -178,7 +178,7 @@ impl QueuePair {
             GFP_KERNEL,
         )?;
         let (sender, cleaner) = tx::ends(device, &tx_memory, setup.tx_depth, stats)?;
-        let interrupts = Arc::new(
+        let interrupts = Arc::pin_init(
             Interrupts::new(tx_memory.clone(), rx_memory.clone()),
             GFP_KERNEL,
         )?;
@@ -238,6 +238,11 @@ impl QueuePair {
     /// Returns the index of the pair.
     pub(crate) fn index(&self) -> u16 {
         self.index
+    }
+
+    /// Returns its interrupts.
+    pub(crate) fn interrupts(&self) -> Arc<Interrupts> {
+        self.interrupts.clone()
     }
 
     /// Tunes the queues while they work.

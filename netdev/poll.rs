@@ -40,12 +40,16 @@ use kernel::{
         },
         Arc, //
     },
+    time::Msecs, //
 };
-use kernel_ext::napi::{
-    Context,
-    Poller,
-    Rearm,
-    Scheduler, //
+use kernel_ext::{
+    completion::Completion,
+    napi::{
+        Context,
+        Poller,
+        Rearm,
+        Scheduler, //
+    },
 };
 
 /// A queue pair, as its NAPI instance has it.
@@ -114,23 +118,52 @@ impl Pair {
     }
 }
 
-/// Asks for the interrupts of a queue pair.
+/// Asks for the interrupts of a queue pair, and counts them.
+#[pin_data]
 pub(crate) struct Interrupts {
     tx: Arc<TxMemory>,
     rx: Arc<RxMemory>,
     broken: Atomic<bool>,
     count: Atomic<u32>,
+    /// Somebody waits for the next one.
+    expected: Atomic<bool>,
+    #[pin]
+    came: Completion,
 }
 
 impl Interrupts {
     /// Returns those of the queues with this memory.
-    pub(crate) fn new(tx: Arc<TxMemory>, rx: Arc<RxMemory>) -> Self {
-        Self {
+    pub(crate) fn new(tx: Arc<TxMemory>, rx: Arc<RxMemory>) -> impl PinInit<Self> {
+        pin_init!(Self {
             tx,
             rx,
             broken: Atomic::new(false),
             count: Atomic::new(0),
+            expected: Atomic::new(false),
+            came <- Completion::new(),
+        })
+    }
+
+    /// Takes note of one.
+    #[inline]
+    fn note(&self) {
+        self.count.fetch_add(1, Relaxed);
+        if self.expected.load(Relaxed) {
+            self.came.complete();
         }
+    }
+
+    /// Has [`Interrupts::came`] wait for an interrupt from now on.
+    pub(crate) fn expect(&self) {
+        while self.came.try_wait() {}
+        self.expected.store(true, Relaxed);
+    }
+
+    /// Waits for an interrupt, `timeout` milliseconds at most. Returns whether one came.
+    pub(crate) fn came(&self, timeout: Msecs) -> bool {
+        let came = self.came.wait_timeout(timeout);
+        self.expected.store(false, Relaxed);
+        came
     }
 
     /// Returns how many there were, but for what does not fit.
@@ -172,7 +205,7 @@ pub(crate) struct Vector {
 impl Handler for Vector {
     #[inline]
     fn handle(&self, _device: &Device<Bound>) -> IrqReturn {
-        self.interrupts.count.fetch_add(1, Relaxed);
+        self.interrupts.note();
         self.scheduler.schedule();
         IrqReturn::Handled
     }

@@ -3,7 +3,7 @@
 //! The Ethernet port of a function: what it has up or down, and the way from one to the other.
 
 use crate::{
-    link,
+    diagnostics, link,
     logic::{
         geometry::{
             ring_depth,
@@ -128,6 +128,8 @@ pub(crate) struct Config {
     pub(crate) joins: bool,
     /// Received packets are stamped.
     pub(crate) stamps: bool,
+    /// What is sent comes back.
+    pub(crate) loops: bool,
     /// The MTU.
     pub(crate) mtu: u32,
     /// There is room for an XDP program.
@@ -192,6 +194,7 @@ impl Port {
             tx_adaptive: false,
             joins: false,
             stamps: false,
+            loops: false,
             mtu: description.mtu.into(),
             xdp: false,
         };
@@ -358,6 +361,11 @@ impl Control {
     pub(crate) fn is_up(&self) -> bool {
         !self.pairs.is_empty()
     }
+
+    /// Returns the queue pairs that are up.
+    pub(crate) fn pairs(&self) -> &[QueuePair] {
+        &self.pairs
+    }
 }
 
 /// Returns how receive buffers are cut: for an MTU, with room for what an XDP program may do, and for
@@ -430,6 +438,9 @@ fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
     }
     port.watchdog.watch(watched);
     control.steering.apply(function)?;
+    if function.has(Features::LOOPBACK) {
+        diagnostics::set_loopback(device, config.loops)?;
+    }
     function.send(EnablePort {
         enable: 1,
         rsvd: [0; 3],

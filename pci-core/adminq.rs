@@ -16,6 +16,7 @@ use ferrite_abi::{
         MAX_DATA, //
     },
     ids::FunctionId,
+    regs::RegisterInfo,
     wire::{
         IntoBytes,
         U32,
@@ -33,7 +34,7 @@ use kernel::{
         Device, //
     },
     fmt,
-    new_spinlock,
+    new_mutex, new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
@@ -41,6 +42,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        Mutex,
         SpinLock, //
     },
     time::{
@@ -70,6 +72,7 @@ use crate::{
             FailureKind,
             Loss, //
         },
+        identity::check_scratch,
         port::AdminRings,
         slot::{
             Nanos,
@@ -164,6 +167,9 @@ pub(crate) struct AdminQueue {
     /// There is a free slot, for those who are counted in `waiting`.
     #[pin]
     room: Completion,
+    /// Held while the scratch register is used.
+    #[pin]
+    scratch: Mutex<()>,
 }
 
 impl AdminQueue {
@@ -186,6 +192,7 @@ impl AdminQueue {
             ),
             outcome <- pin_init::pin_init_array_from_fn(|_| Completion::new()),
             room <- Completion::new(),
+            scratch <- new_mutex!((), "ferrite_core_scratch"),
         })
     }
 
@@ -512,6 +519,15 @@ impl Backend for AdminQueue {
             ticket.read(room)?;
         }
         Ok(answer)
+    }
+
+    fn register(&self, register: &RegisterInfo) -> u32 {
+        self.bar.raw(register)
+    }
+
+    fn bus_works(&self) -> bool {
+        let _alone = self.scratch.lock();
+        check_scratch(&self.bar).is_ok()
     }
 }
 

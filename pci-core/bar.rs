@@ -9,7 +9,8 @@ use ferrite_abi::{
     },
     regs::{
         Control,
-        Register, //
+        Register,
+        RegisterInfo, //
     },
 };
 use kernel::{
@@ -74,6 +75,11 @@ impl Bar {
         self.reset()?;
         // Again: what it says now is what counts.
         identity::check_registers(self)
+    }
+
+    /// Reads a register of which only the description is known.
+    pub(crate) fn raw(&self, register: &RegisterInfo) -> u32 {
+        self.0.read32(register.offset)
     }
 
     /// Resets the function and waits until that is over.

@@ -204,6 +204,8 @@ codes! {
         QUERY_STEERING = 0x020a;
         /// [`crate::cmd::QueryFrames`]
         QUERY_FRAMES = 0x020b;
+        /// [`crate::cmd::SetLoopback`]
+        SET_LOOPBACK = 0x020c;
         /// [`crate::cmd::CreateSf`]
         CREATE_SF = 0x0300;
         /// [`crate::cmd::DestroySf`]

@@ -84,6 +84,7 @@ macro_rules! with_commands {
             RemoveFilter,
             QuerySteering,
             QueryFrames,
+            SetLoopback,
             CreateSf,
             DestroySf,
             ConfigureFunction,

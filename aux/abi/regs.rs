@@ -296,6 +296,8 @@ crate::wire::codes! {
         FILTERS = 1 << 9;
         /// Counters of frames by kind and length.
         FRAME_COUNTERS = 1 << 10;
+        /// A port can be turned around.
+        LOOPBACK = 1 << 11;
         /// VFs can be provisioned. PF only, as are all that follow but `VIRTIO`.
         SRIOV = 1 << 16;
         /// SFs can be provisioned.

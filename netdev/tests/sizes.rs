@@ -7,6 +7,7 @@ use ferrite_abi::ids::{
     MIN_MTU, //
 };
 use ferrite_abi::ring::Depth;
+use ferrite_net_logic::dump;
 use ferrite_net_logic::frames::CLASSES;
 use ferrite_net_logic::geometry::{
     mtu_range,
@@ -184,4 +185,18 @@ fn classes_of_frames_leave_no_gap() {
             (1519, 9622)
         ]
     );
+}
+
+#[test]
+fn dump_has_each_register_that_can_be_read() {
+    let mut words = [0; dump::WORDS];
+    dump::fill(&mut words, |register| !register.offset);
+    for pair in words.chunks_exact(2) {
+        assert_eq!(pair[1], !pair[0]);
+    }
+    let offsets: Vec<_> = words.chunks_exact(2).map(|pair| pair[0]).collect();
+    assert_eq!((offsets[0], offsets[1]), (0x000, 0x004));
+    // `Control` is write only, and so are the doorbells at the end.
+    assert!(!offsets.contains(&0x01c));
+    assert_eq!(offsets.last(), Some(&0x11c));
 }

@@ -104,6 +104,18 @@ pub struct Basics {
     pub doorbell_pages: u16,
 }
 
+/// Checks that the scratch register holds what is written to it.
+pub fn check_scratch(regs: &impl Registers) -> Result<(), Unfit> {
+    for wrote in PATTERNS {
+        regs.write(Scratch(wrote));
+        let read = regs.read::<Scratch>().raw();
+        if read != wrote || regs.read::<ScratchNot>().raw() != !wrote {
+            return Err(Unfit::Scratch { wrote, read });
+        }
+    }
+    Ok(())
+}
+
 /// Checks that this is a Ferrite function, and that the bus to it works.
 pub fn check_registers(regs: &impl Registers) -> Result<Basics, Unfit> {
     let magic = regs.read::<Magic>();
@@ -117,13 +129,7 @@ pub fn check_registers(regs: &impl Registers) -> Result<Basics, Unfit> {
     if version.major() != ABI_VERSION >> 16 {
         return Err(Unfit::Version(version.raw()));
     }
-    for wrote in PATTERNS {
-        regs.write(Scratch(wrote));
-        let read = regs.read::<Scratch>().raw();
-        if read != wrote || regs.read::<ScratchNot>().raw() != !wrote {
-            return Err(Unfit::Scratch { wrote, read });
-        }
-    }
+    check_scratch(regs)?;
     let id = FunctionId(regs.read::<Function>().id() as u16);
     if id.kind().is_none() {
         return Err(Unfit::Function(id.0));

@@ -37,6 +37,21 @@ pub struct EnablePort {
 layout!(EnablePort: 4 { enable @ 0 });
 command!(EnablePort = ENABLE_PORT);
 
+/// Turns the port around, for tests: what the driver sends comes back to the port, which receives nothing
+/// else, and has a link. It lasts until the function is reset.
+///
+/// `NOT_SUPPORTED` without the feature `LOOPBACK`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetLoopback {
+    /// 1 turns it around, 0 back.
+    pub enable: u8,
+    /// Reserved.
+    pub rsvd: [u8; 3],
+}
+layout!(SetLoopback: 4 { enable @ 0 });
+command!(SetLoopback = SET_LOOPBACK);
+
 /// Sets the MAC address that the port receives for. It lasts until the function is reset.
 ///
 /// `INVALID_FIELD` for a multicast or zero address.

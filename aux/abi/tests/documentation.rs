@@ -83,6 +83,7 @@ structs! {
     cmd::QueryLink {}
     cmd::QueryLinkDone { speed, up, rsvd }
     cmd::EnablePort { enable, rsvd }
+    cmd::SetLoopback { enable, rsvd }
     cmd::SetMac { mac, rsvd }
     cmd::SetMtu { mtu, rsvd }
     cmd::SetRxMode { mode, count }

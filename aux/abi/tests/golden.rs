@@ -537,6 +537,17 @@ fn classes_of_frames_end_where_the_guide_says() {
 }
 
 #[test]
+fn set_loopback() {
+    golden(
+        SetLoopback {
+            enable: 1,
+            rsvd: [0; 3],
+        },
+        "01 00*3",
+    );
+}
+
+#[test]
 fn inject_fault() {
     golden(
         InjectFault {

@@ -128,6 +128,7 @@ impl Config {
             .with(Features::RSS_CONTEXTS)
             .with(Features::FILTERS)
             .with(Features::FRAME_COUNTERS)
+            .with(Features::LOOPBACK)
             .with(Features::VIRTIO);
         if function == PciFn::PF {
             if self.max_vfs > 0 {

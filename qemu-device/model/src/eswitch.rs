@@ -98,6 +98,11 @@ impl Device {
 
     /// Decides where a frame goes, and all others of the same packet.
     pub(crate) fn path(&mut self, from: Vport, frame: &[u8]) -> Path {
+        if let Vport::Function(slot) = from {
+            if self.function(slot).is_some_and(|sender| sender.port.loops) {
+                return Path::Back(slot);
+            }
+        }
         if self.is_legacy() {
             if self.teaches(from) {
                 self.state.switch.learn(source(frame), from, self.now);
@@ -137,6 +142,7 @@ impl Device {
         match path {
             Path::Nowhere => false,
             Path::Uplink => self.send_to_uplink(host, frame),
+            Path::Back(slot) => self.deliver(host, *slot, &Arrival::back(frame)),
             Path::Function(slot) => self.deliver(host, *slot, &Arrival::new(frame)),
             Path::Group(route) => {
                 let mut taken = route.uplink && self.send_to_uplink(host, frame);

@@ -40,6 +40,8 @@ pub(crate) const DEFAULT_MTU: u16 = 1500;
 pub(crate) struct Port {
     /// Whether packets pass.
     pub(crate) open: bool,
+    /// Whether what it sends comes back to it, and nothing else comes.
+    pub(crate) loops: bool,
     /// Address in use.
     pub(crate) mac: Mac,
     /// Largest packet in bytes of layer 3.
@@ -58,6 +60,7 @@ pub(crate) struct Port {
 
 saved!(Port {
     open,
+    loops,
     mac,
     mtu,
     mode,
@@ -72,6 +75,7 @@ impl Port {
     pub(crate) fn new(mac: Mac) -> Self {
         Self {
             open: false,
+            loops: false,
             mac,
             mtu: DEFAULT_MTU,
             mode: RxMode(0),

@@ -75,6 +75,8 @@ pub(crate) struct Arrival<'a> {
     ip: Option<Ip>,
     verdict: Verdict,
     vlan: Option<u16>,
+    /// Whether it comes back to who sent it.
+    back: bool,
 }
 
 impl<'a> Arrival<'a> {
@@ -87,6 +89,15 @@ impl<'a> Arrival<'a> {
             ip,
             verdict,
             vlan: vlan(frame),
+            back: false,
+        }
+    }
+
+    /// Looks at a frame that comes back to who sent it.
+    pub(crate) fn back(frame: &'a [u8]) -> Self {
+        Self {
+            back: true,
+            ..Self::new(frame)
         }
     }
 
@@ -502,7 +513,7 @@ impl Device {
         if filters && !port.wants(destination(arrival.frame)) {
             return true;
         }
-        if !port.open || !usable {
+        if !port.open || !usable || port.loops != arrival.back {
             port.stats.rx_closed += 1;
             return false;
         }

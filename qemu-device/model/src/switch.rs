@@ -51,6 +51,8 @@ pub(crate) struct Route {
 pub(crate) enum Path {
     /// To no port.
     Nowhere,
+    /// Back to the function that sent it, whose port is turned around.
+    Back(Slot),
     /// To the uplink.
     Uplink,
     /// To a function.
@@ -512,6 +514,7 @@ mod tests {
             prop_assert_eq!(&ports, &expected);
             let path = match path {
                 Path::Nowhere => vec![],
+                Path::Back(slot) => vec![Vport::Function(slot)],
                 Path::Uplink => vec![Vport::Uplink],
                 Path::Function(slot) => vec![Vport::Function(slot)],
                 other => return Err(TestCaseError::fail(format!("{other:?}"))),

@@ -15,6 +15,7 @@ use ferrite_abi::cmd::{
     QueryStats,
     RxFilter,
     RxMode,
+    SetLoopback,
     SetMac,
     SetMtu,
     SetRxMode,
@@ -40,7 +41,11 @@ const RX_MODES: RxMode = RxMode::PROMISCUOUS.with(RxMode::ALL_MULTICAST);
 
 impl Handler for QueryLink {
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<QueryLinkDone, Status> {
-        let (speed, up) = call.device.link();
+        let loops = call.function()?.port.loops;
+        let (speed, up) = match loops {
+            true => (call.device.config.speed, true),
+            false => call.device.link(),
+        };
         Ok(QueryLinkDone {
             speed: U32::new(speed),
             up: up.into(),
@@ -64,6 +69,24 @@ impl Handler for EnablePort {
             _ => return Err(Status::INVALID_FIELD),
         };
         call.device.set_open(call.target, open);
+        Ok(())
+    }
+}
+
+impl Handler for SetLoopback {
+    const NEEDS: Features = Features::LOOPBACK;
+    const NAMES: Named = Named::Ethernet;
+
+    fn is_clean(&self) -> bool {
+        zero(&self.rsvd)
+    }
+
+    fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
+        call.function()?.port.loops = match self.enable {
+            0 => false,
+            1 => true,
+            _ => return Err(Status::INVALID_FIELD),
+        };
         Ok(())
     }
 }
