@@ -59,21 +59,20 @@ pub trait Operations: Rss + Ntuple + Frames + Diagnostics {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Tells the depths of the rings.
+    /// Tells of the rings.
     fn rings(device: &Device<Self>) -> Rings {
         let _ = device;
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Sets the depths of the rings, each of which is at most the maximum.
+    /// Sets the rings. All numbers are at most the maximum.
     fn set_rings(
         device: &Device<Self>,
         rtnl: &Rtnl,
-        rx: u32,
-        tx: u32,
+        wanted: RingsChange,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, rx, tx, extack);
+        let _ = (device, rtnl, wanted, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -157,7 +156,20 @@ pub struct Coalesce {
     pub tx_adaptive: bool,
 }
 
-/// Depths of the rings.
+/// What a user wants of the rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingsChange {
+    /// Depth of receive rings.
+    pub rx: u32,
+    /// Depth of transmit rings.
+    pub tx: u32,
+    /// Headers and data of received TCP segments come in buffers of their own.
+    pub split: bool,
+    /// Length of the longest packet that is not split.
+    pub split_above: u32,
+}
+
+/// The rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rings {
     /// Depth of receive rings.
@@ -166,6 +178,10 @@ pub struct Rings {
     pub tx: u32,
     /// Largest depth of either.
     pub max: u32,
+    /// Headers and data of received TCP segments come in buffers of their own.
+    pub split: bool,
+    /// Largest length of a packet that can be left whole.
+    pub max_split_above: u32,
 }
 
 /// Takes the counters of a driver.
@@ -326,6 +342,11 @@ impl<T: Operations> Table<T> {
         } else {
             0
         },
+        supported_ring_params: if T::HAS_SET_RINGS {
+            bindings::ferrite_ethtool_FERRITE_ETHTOOL_RINGS
+        } else {
+            0
+        },
         get_drvinfo: optional!(HAS_DRVINFO, drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
         get_ts_info: if <T as netdev::Operations>::HAS_STAMPS {
@@ -426,36 +447,52 @@ impl<T: Operations> Table<T> {
     unsafe extern "C" fn rings(
         device: *mut bindings::net_device,
         ring: *mut bindings::ethtool_ringparam,
-        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        kernel: *mut bindings::kernel_ethtool_ringparam,
         _extack: *mut bindings::netlink_ext_ack,
     ) {
         // SAFETY: see `Table`.
-        let (device, ring) = unsafe { (Device::<T>::from_raw(device), &mut *ring) };
+        let (device, ring, kernel) =
+            unsafe { (Device::<T>::from_raw(device), &mut *ring, &mut *kernel) };
         let rings = T::rings(device);
         ring.rx_max_pending = rings.max;
         ring.tx_max_pending = rings.max;
         ring.rx_pending = rings.rx;
         ring.tx_pending = rings.tx;
+        // The core knows the threshold, and what the user chose; this is what came of it.
+        // CAST: small numbers.
+        kernel.tcp_data_split = if rings.split {
+            bindings::ferrite_ethtool_FERRITE_ETHTOOL_SPLIT_ENABLED as u8
+        } else {
+            bindings::ferrite_ethtool_FERRITE_ETHTOOL_SPLIT_DISABLED as u8
+        };
+        kernel.hds_thresh_max = rings.max_split_above;
     }
 
     unsafe extern "C" fn set_rings(
         device: *mut bindings::net_device,
         ring: *mut bindings::ethtool_ringparam,
-        _kernel: *mut bindings::kernel_ethtool_ringparam,
+        kernel: *mut bindings::kernel_ethtool_ringparam,
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, ring, mut extack) = unsafe {
+        let (device, rtnl, ring, kernel, mut extack) = unsafe {
             (
                 Device::<T>::from_raw(device),
                 Rtnl::assume(),
                 &*ring,
+                &*kernel,
                 ExtAck::from_raw(extack),
             )
         };
-        from_result(|| {
-            T::set_rings(device, rtnl, ring.rx_pending, ring.tx_pending, &mut extack).map(|()| 0)
-        })
+        let wanted = RingsChange {
+            rx: ring.rx_pending,
+            tx: ring.tx_pending,
+            // Nothing is split unless the user wants it.
+            split: u32::from(kernel.tcp_data_split)
+                == bindings::ferrite_ethtool_FERRITE_ETHTOOL_SPLIT_ENABLED,
+            split_above: kernel.hds_thresh,
+        };
+        from_result(|| T::set_rings(device, rtnl, wanted, &mut extack).map(|()| 0))
     }
 
     unsafe extern "C" fn channels(

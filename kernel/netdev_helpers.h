@@ -6,6 +6,7 @@
 #define FERRITE_KERNEL_NETDEV_HELPERS_H
 
 #include <linux/ethtool.h>
+#include <linux/ethtool_netlink.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <net/page_pool/types.h>
@@ -13,6 +14,9 @@
 enum ferrite_ethtool {
 	FERRITE_ETHTOOL_COALESCE = ETHTOOL_COALESCE_USECS | ETHTOOL_COALESCE_MAX_FRAMES |
 				   ETHTOOL_COALESCE_USE_ADAPTIVE,
+	FERRITE_ETHTOOL_SPLIT_DISABLED = ETHTOOL_TCP_DATA_SPLIT_DISABLED,
+	FERRITE_ETHTOOL_SPLIT_ENABLED = ETHTOOL_TCP_DATA_SPLIT_ENABLED,
+	FERRITE_ETHTOOL_RINGS = ETHTOOL_RING_USE_TCP_DATA_SPLIT | ETHTOOL_RING_USE_HDS_THRS,
 };
 
 /* net_device */

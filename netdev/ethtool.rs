@@ -11,10 +11,13 @@ use crate::{
     port::Port,
     stats::PairStats, //
 };
-use ferrite_abi::cmd::{
-    PortStats,
-    QueryStats,
-    MAX_RSS_TABLE, //
+use ferrite_abi::{
+    cmd::{
+        PortStats,
+        QueryStats,
+        MAX_RSS_TABLE, //
+    },
+    regs::Features, //
 };
 use kernel::{
     prelude::*,
@@ -29,6 +32,7 @@ use kernel_ext::{
         Moderation,
         Operations,
         Rings,
+        RingsChange,
         Statistics, //
     },
     flow::not_supported,
@@ -80,16 +84,28 @@ impl Operations for Port {
             rx: config.rx_depth.entries(),
             tx: config.tx_depth.entries(),
             max: port.function.max_depth().entries(),
+            split: config.splits,
+            max_split_above: port.function.description().max_mtu.into(),
         }
     }
 
     fn set_rings(
         device: &Device<Self>,
         rtnl: &Rtnl,
-        rx: u32,
-        tx: u32,
+        wanted: RingsChange,
         extack: &mut ExtAck<'_>,
     ) -> Result {
+        let RingsChange {
+            rx,
+            tx,
+            split,
+            split_above,
+        } = wanted;
+        if split && !device.data().function.has(Features::HEADER_SPLIT) {
+            extack.set(format_args!("the device does not split headers from data"));
+            return Err(not_supported());
+        }
+        let split_above = u16::try_from(split_above)?;
         if rx < MIN_DEPTH || tx < MIN_DEPTH {
             extack.set(format_args!("a ring has at least {MIN_DEPTH} entries"));
             return Err(EINVAL);
@@ -106,7 +122,13 @@ impl Operations for Port {
         Port::reconfigure(device, rtnl, |config| {
             config.rx_depth = rx_depth;
             config.tx_depth = tx_depth;
-        })
+            config.splits = split;
+            config.split_above = split_above;
+            // What is joined is not split.
+            config.joins &= !split;
+        })?;
+        device.update_features(rtnl);
+        Ok(())
     }
 
     fn channels(device: &Device<Self>) -> (u16, u16) {

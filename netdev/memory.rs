@@ -64,6 +64,8 @@ pub(crate) struct Tuning {
     pub(crate) flags: QueueFlags,
     /// Microseconds that segments wait for others.
     pub(crate) coalesce_usecs: u16,
+    /// Longest packet that is not split, for a new queue.
+    pub(crate) split_above: u16,
 }
 
 /// Rings and state block of a queue, and its doorbell.
@@ -119,7 +121,7 @@ impl<D: Entry, C: Entry> Memory<D, C> {
             flags: tuning.flags.0,
             moderation_packets: U16::new(tuning.moderation.packets),
             coalesce_usecs: U16::new(tuning.coalesce_usecs),
-            rsvd: [0; 2],
+            split_above: U16::new(tuning.split_above),
         }
     }
 

@@ -212,8 +212,9 @@ impl Operations for Port {
     }
 
     fn fix_features(device: &Device<Self>, features: Features) -> Features {
-        // Programs are to see packets as they came.
-        if device.data().xdp.is_empty() {
+        // Programs are to see packets as they came, and what is joined is not split.
+        let splits = device.data().control.lock().config.splits;
+        if device.data().xdp.is_empty() && !splits {
             features
         } else {
             features.without(Features::GRO_HW)

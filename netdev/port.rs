@@ -126,6 +126,10 @@ pub(crate) struct Config {
     pub(crate) tx_adaptive: bool,
     /// Received segments are joined.
     pub(crate) joins: bool,
+    /// The data of received segments is split from their headers.
+    pub(crate) splits: bool,
+    /// Longest packet that is not.
+    pub(crate) split_above: u16,
     /// Received packets are stamped.
     pub(crate) stamps: bool,
     /// What is sent comes back.
@@ -143,6 +147,9 @@ impl Config {
         if self.joins {
             flags = flags.with(QueueFlags::COALESCE);
         }
+        if self.splits {
+            flags = flags.with(QueueFlags::SPLIT);
+        }
         if self.stamps {
             flags = flags.with(QueueFlags::TIMESTAMP);
         }
@@ -152,6 +159,7 @@ impl Config {
             flags,
             // What has to wait for an interrupt can as well wait for others.
             coalesce_usecs: self.rx_moderation.usecs.max(COALESCE_USECS),
+            split_above: self.split_above,
         }
     }
 
@@ -193,6 +201,8 @@ impl Port {
             rx_adaptive: false,
             tx_adaptive: false,
             joins: false,
+            splits: false,
+            split_above: 0,
             stamps: false,
             loops: false,
             mtu: description.mtu.into(),

@@ -298,6 +298,8 @@ crate::wire::codes! {
         FRAME_COUNTERS = 1 << 10;
         /// A port can be turned around.
         LOOPBACK = 1 << 11;
+        /// Splitting of received TCP segments from their headers.
+        HEADER_SPLIT = 1 << 12;
         /// VFs can be provisioned. PF only, as are all that follow but `VIRTIO`.
         SRIOV = 1 << 16;
         /// SFs can be provisioned.

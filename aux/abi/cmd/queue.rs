@@ -24,6 +24,9 @@ codes! {
         COALESCE = 1 << 0;
         /// Tells of every packet when it came; needs the feature `TIMESTAMP`.
         TIMESTAMP = 1 << 1;
+        /// Puts the data of TCP segments behind their headers into buffers of its own; needs the
+        /// feature `HEADER_SPLIT`. Does not go with `COALESCE`.
+        SPLIT = 1 << 2;
     }
 }
 
@@ -57,13 +60,13 @@ pub struct CreateQueue {
     /// Time in microseconds for which no segment comes after which those that wait to be joined with
     /// others are handed over.
     pub coalesce_usecs: U16,
-    /// Reserved.
-    pub rsvd: [u8; 2],
+    /// Length of the longest packet that `SPLIT` leaves whole, counted as for `PortStats::rx_bytes`.
+    pub split_above: U16,
 }
 layout!(CreateQueue: 40 {
     ring_addr @ 0, cq_addr @ 8, state_addr @ 16, kind @ 24, index @ 26, vector @ 28,
     moderation_usecs @ 30, depth_log2 @ 32, flags @ 33, moderation_packets @ 34, coalesce_usecs @ 36,
-    rsvd @ 38,
+    split_above @ 38,
 });
 command!(CreateQueue = CREATE_QUEUE);
 

@@ -72,7 +72,7 @@ structs! {
     cmd::QueryClockDone { time }
     cmd::CreateQueue {
         ring_addr, cq_addr, state_addr, kind, index, vector, moderation_usecs, depth_log2, flags,
-        moderation_packets, coalesce_usecs, rsvd
+        moderation_packets, coalesce_usecs, split_above
     }
     cmd::DestroyQueue { kind, index }
     cmd::ModifyQueue {

@@ -247,7 +247,7 @@ fn create_queue() {
             flags: 0x03,
             moderation_packets: U16::new(0x0140),
             coalesce_usecs: U16::new(0x00c8),
-            rsvd: [0; 2],
+            split_above: U16::new(0x0403),
         },
         "40 00 00 00 0a 00 00 00
          80 00 00 00 0b 00 00 00
@@ -260,7 +260,7 @@ fn create_queue() {
          03
          40 01
          c8 00
-         00*2",
+         03 04",
     );
 }
 

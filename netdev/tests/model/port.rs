@@ -123,7 +123,7 @@ impl<D: Wire, C: Wire> Memory<D, C> {
             flags: 0,
             moderation_packets: U16::new(0),
             coalesce_usecs: U16::new(0),
-            rsvd: [0; 2],
+            split_above: U16::new(0),
         }
     }
 

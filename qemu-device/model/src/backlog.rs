@@ -100,9 +100,9 @@ impl Backlog {
         possible.then_some(Self { packets, bytes })
     }
 
-    /// Returns the length of the first packet, if any waits.
-    pub(crate) fn first_length(&self) -> Option<usize> {
-        self.packets.front().map(|packet| packet.bytes.len())
+    /// Returns the bytes of the first packet, if any waits.
+    pub(crate) fn first(&self) -> Option<&[u8]> {
+        self.packets.front().map(|packet| packet.bytes.as_slice())
     }
 
     /// Takes the first packet.

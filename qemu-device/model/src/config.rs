@@ -129,6 +129,7 @@ impl Config {
             .with(Features::FILTERS)
             .with(Features::FRAME_COUNTERS)
             .with(Features::LOOPBACK)
+            .with(Features::HEADER_SPLIT)
             .with(Features::VIRTIO);
         if function == PciFn::PF {
             if self.max_vfs > 0 {

@@ -238,6 +238,14 @@ impl Ip {
     }
 }
 
+/// Returns the length of all headers of a TCP segment that has data.
+pub(crate) fn tcp_headers(frame: &[u8]) -> Option<usize> {
+    let ip = Ip::find(frame).filter(|ip| ip.protocol == TCP && !ip.fragment)?;
+    let words = frame[..ip.end].get(ip.payload + 12)? >> 4;
+    let headers = ip.payload + usize::from(words) * 4;
+    (words >= 5 && headers < ip.end).then_some(headers)
+}
+
 /// Returns the offset of the IP header, behind at most two VLAN tags, and whether it is IPv6, going
 /// by the Ethernet header alone.
 pub(crate) fn network_header(frame: &[u8]) -> Option<(usize, bool)> {
@@ -288,6 +296,21 @@ mod tests {
             }
         );
         assert_eq!(ip.verdict(&bytes), Verdict::Right);
+    }
+
+    #[test]
+    fn headers_of_tcp_end_where_its_data_begins() {
+        assert_eq!(tcp_headers(&frame::tcp4(b"payload")), Some(54));
+        assert_eq!(tcp_headers(&frame::tcp6(b"payload")), Some(74));
+        // Without data, and without TCP.
+        assert_eq!(tcp_headers(&frame::tcp4(b"")), None);
+        assert_eq!(tcp_headers(&frame::udp4(b"payload")), None);
+        // A header that ends behind the packet, and one that is too short.
+        for words in [0xf0, 0x40] {
+            let mut bytes = frame::tcp4(b"payload");
+            bytes[34 + 12] = words;
+            assert_eq!(tcp_headers(&bytes), None);
+        }
     }
 
     #[test]
@@ -365,6 +388,7 @@ mod tests {
                 let _ = (ip.verdict(&bytes), ip.ports(&bytes));
                 prop_assert!(!ip.addresses(&bytes).is_empty());
             }
+            prop_assert!(tcp_headers(&bytes).is_none_or(|length| length < bytes.len()));
             let _ = vlan(&bytes);
         }
     }

@@ -133,6 +133,8 @@ pub(crate) struct Queue {
     pub(crate) flags: QueueFlags,
     /// Time in nanoseconds for which segments wait to be joined.
     pub(crate) coalesce_ns: u64,
+    /// Length of the longest packet that is not split.
+    pub(crate) split_above: u16,
     /// `cq_tail` when it was last decided whether to interrupt.
     signalled: Index,
     /// When the last interrupt was raised.
@@ -157,6 +159,7 @@ saved!(Queue {
     moderation_packets,
     flags,
     coalesce_ns,
+    split_above,
     signalled,
     last_interrupt,
     interrupt_due,
@@ -196,6 +199,7 @@ impl Queue {
             moderation_packets: command.moderation_packets.get(),
             flags: QueueFlags(command.flags),
             coalesce_ns: u64::from(command.coalesce_usecs.get()) * 1000,
+            split_above: command.split_above.get(),
             signalled: Index(0),
             last_interrupt: None,
             interrupt_due: None,
@@ -223,7 +227,7 @@ impl Queue {
             flags: self.flags.0,
             moderation_packets: U16::new(self.moderation_packets),
             coalesce_usecs: usecs(self.coalesce_ns),
-            rsvd: [0; 2],
+            split_above: U16::new(self.split_above),
         }
     }
 
@@ -254,7 +258,7 @@ impl Queue {
         let queue = Self::new(slot, kind, command).ok()?;
         let flags = QueueFlags(command.flags);
         let same_kind = Kind::of(QueueKind(command.kind.get())) == Some(kind);
-        let possible = same_kind && known_flags(kind).contains(flags) && syndrome.name().is_some();
+        let possible = same_kind && can_have(kind, flags) && syndrome.name().is_some();
         // The clock is another; an interrupt before its zero is as good as none.
         let last_interrupt = now.checked_sub(record.since_interrupt.get());
         possible.then_some(Self {
@@ -320,7 +324,7 @@ impl Queue {
         if self.vector >= vectors
             || self.moderation_ns > longest
             || self.coalesce_ns > longest
-            || !known_flags(kind).contains(self.flags)
+            || !can_have(kind, self.flags)
         {
             return Err(LoadError::Invalid("interrupt of a queue"));
         }
@@ -495,11 +499,19 @@ impl Queue {
     }
 }
 
+/// Returns whether a queue can have these flags.
+pub(crate) fn can_have(kind: Kind, flags: QueueFlags) -> bool {
+    known_flags(kind).contains(flags)
+        && !flags.contains(QueueFlags::COALESCE.with(QueueFlags::SPLIT))
+}
+
 /// Returns the flags that a queue may have.
-pub(crate) fn known_flags(kind: Kind) -> QueueFlags {
+fn known_flags(kind: Kind) -> QueueFlags {
     match kind {
         Kind::Tx => QueueFlags(0),
-        Kind::Rx => QueueFlags::COALESCE.with(QueueFlags::TIMESTAMP),
+        Kind::Rx => QueueFlags::COALESCE
+            .with(QueueFlags::TIMESTAMP)
+            .with(QueueFlags::SPLIT),
     }
 }
 

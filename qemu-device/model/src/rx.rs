@@ -39,6 +39,7 @@ use crate::host::{
 };
 use crate::packet::{
     destination,
+    tcp_headers,
     vlan,
     Ip,
     Verdict,
@@ -263,8 +264,8 @@ impl RxQueue {
         parts: [&[u8]; 2],
         about: RxCompletion,
     ) -> Result<Outcome, QueueSyndrome> {
-        let length = parts[0].len() + parts[1].len();
-        if self.waiting.is_empty() && !self.starved && self.has_room(bus, length)? {
+        let pieces = self.pieces(parts);
+        if self.waiting.is_empty() && !self.starved && self.has_room(bus, pieces)? {
             return Ok(match self.fill(bus, parts, about) {
                 Ok(()) => Outcome::Filled,
                 Err(DmaFault) => Outcome::DmaFault,
@@ -277,18 +278,36 @@ impl RxQueue {
         })
     }
 
-    /// Returns whether there are buffers for `length` bytes, having read their descriptors. If not,
+    /// Returns the lengths of the pieces of a packet, each of which begins with a buffer of its own; the
+    /// second is empty unless it is split.
+    fn pieces(&self, parts: [&[u8]; 2]) -> [usize; 2] {
+        let length = parts[0].len() + parts[1].len();
+        let splits = self.queue.flags.contains(QueueFlags::SPLIT);
+        if !splits || length <= usize::from(self.queue.split_above) {
+            return [length, 0];
+        }
+        let headers = if parts[1].is_empty() {
+            tcp_headers(parts[0])
+        } else {
+            tcp_headers(&parts.concat())
+        };
+        headers.map_or([length, 0], |headers| [headers, length - headers])
+    }
+
+    /// Returns whether there are buffers for pieces of these lengths, having read their descriptors. If not,
     /// the queue is starved: the driver will ring when it has put buffers in.
-    fn has_room(&mut self, bus: &mut Bus<'_>, length: usize) -> Result<bool, QueueSyndrome> {
+    fn has_room(&mut self, bus: &mut Bus<'_>, pieces: [usize; 2]) -> Result<bool, QueueSyndrome> {
         let mut must_grow = false;
         loop {
-            let mut room = 0;
+            let mut rest = pieces;
             for desc in &self.buffers[self.next..] {
-                if desc.len.get() == 0 {
+                let room = desc.len.get() as usize;
+                if room == 0 {
                     return Err(QueueSyndrome::BAD_CHAIN);
                 }
-                room += u64::from(desc.len.get());
-                if room >= length as u64 {
+                let piece = if rest[0] > 0 { &mut rest[0] } else { &mut rest[1] };
+                *piece = piece.saturating_sub(room);
+                if rest == [0, 0] {
                     return Ok(true);
                 }
             }
@@ -329,6 +348,11 @@ impl RxQueue {
         about: RxCompletion,
     ) -> Result<(), DmaFault> {
         let first = self.done.len();
+        // What is left of the headers, if the packet is split.
+        let [mut headers, data] = self.pieces(parts);
+        if data == 0 {
+            headers = 0;
+        }
         let mut rest = parts;
         let mut result = Ok(());
         while result.is_ok() && !(rest[0].is_empty() && rest[1].is_empty()) {
@@ -337,7 +361,11 @@ impl RxQueue {
             };
             self.next += 1;
             self.queue.head = self.queue.head.plus(1);
-            let room = desc.len.get() as usize;
+            let mut room = desc.len.get() as usize;
+            if headers > 0 {
+                room = room.min(headers);
+                headers -= room;
+            }
             let mut written = 0;
             for part in &mut rest {
                 let (now, later) = part.split_at(part.len().min(room - written));
@@ -395,8 +423,9 @@ impl RxQueue {
         mut moved: impl FnMut(&Waiting, Result<(), DmaFault>),
     ) -> Result<(), QueueSyndrome> {
         self.starved = false;
-        while let Some(length) = self.waiting.first_length() {
-            if !self.has_room(bus, length)? {
+        while let Some(bytes) = self.waiting.first() {
+            let pieces = self.pieces([bytes, &[]]);
+            if !self.has_room(bus, pieces)? {
                 break;
             }
             let Some(packet) = self.waiting.pop() else {

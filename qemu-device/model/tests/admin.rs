@@ -589,8 +589,7 @@ fn queue_parameters_are_checked() {
     assert_eq!(status(|queue| queue.vector = U16::new(256)), bad);
     assert_eq!(status(|queue| queue.depth_log2 = 3), bad);
     assert_eq!(status(|queue| queue.depth_log2 = 14), bad);
-    assert_eq!(status(|queue| queue.flags = 4), bad);
-    assert_eq!(status(|queue| queue.rsvd[1] = 1), bad);
+    assert_eq!(status(|queue| queue.flags = 8), bad);
     assert_eq!(
         status(|queue| queue.state_addr = U64::new(1 << 40)),
         Err(Status::DMA_FAULT)

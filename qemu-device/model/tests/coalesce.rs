@@ -570,7 +570,7 @@ fn flags_that_do_not_fit_are_refused() {
     let mut status = |command| net.driver.send(&mut net.machine, command).unwrap_err();
     let bad = [
         ModifyQueue {
-            flags: 4,
+            flags: 8,
             ..modify(QueueKind::RX)
         },
         ModifyQueue {

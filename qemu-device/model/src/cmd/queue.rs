@@ -25,7 +25,7 @@ use super::{
 };
 use crate::host::Trace;
 use crate::queue::{
-    known_flags,
+    can_have,
     Kind,
     Queue,
     SetupError, //
@@ -45,10 +45,6 @@ impl From<SetupError> for Status {
 impl Handler for CreateQueue {
     const NAMES: Named = Named::Ethernet;
     const CHANGES: bool = true;
-
-    fn is_clean(&self) -> bool {
-        zero(&self.rsvd)
-    }
 
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
         call.check_vector(self.vector.get())?;
@@ -130,7 +126,7 @@ impl Handler for QueryQueue {
 
 /// Checks the flags of a queue.
 fn check_flags(kind: Kind, flags: u8) -> Result<(), Status> {
-    if known_flags(kind).contains(QueueFlags(flags)) {
+    if can_have(kind, QueueFlags(flags)) {
         Ok(())
     } else {
         Err(Status::INVALID_FIELD)

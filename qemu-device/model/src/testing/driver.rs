@@ -487,7 +487,7 @@ impl Rings {
             flags: 0,
             moderation_packets: U16::new(0),
             coalesce_usecs: U16::new(0),
-            rsvd: [0; 2],
+            split_above: U16::new(0),
         }
     }
 
