@@ -36,6 +36,7 @@
 #include <uapi/linux/netdev.h>
 #include <uapi/linux/vdpa.h>
 
+#include "classes_helpers.h"
 #include "devlink_helpers.h"
 #include "dim_helpers.h"
 #include "echo_helpers.h"

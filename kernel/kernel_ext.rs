@@ -22,6 +22,7 @@ pub mod iomap;
 pub mod irq;
 pub mod napi;
 pub mod netdev;
+mod netdev_classes;
 mod netdev_ops;
 mod netdev_queue;
 mod netdev_rtnl;

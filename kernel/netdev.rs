@@ -161,6 +161,19 @@ pub trait Operations: Sized + Send + Sync + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Sees to it that at least `count` transmit queues are in use, for as many classes of traffic: each
+    /// gets its share of the queues. 0 is for no classes. Only to be implemented with
+    /// [`Operations::flow`].
+    fn set_classes(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        count: u8,
+        extack: &mut devlink::ExtAck<'_>,
+    ) -> Result {
+        let _ = (device, rtnl, count, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Takes note that a transmit queue made no progress for too long, in atomic context.
     fn tx_timeout(device: &Device<Self>, queue: u16) {
         let _ = (device, queue);

@@ -54,6 +54,11 @@ impl<T: Operations> Table<T> {
         ndo_start_xmit: Some(Self::start_xmit),
         // Tells `Device::downcast` that the table is one of these.
         ndo_validate_addr: Some(bindings::ferrite_helper_validate_addr),
+        ndo_select_queue: if T::HAS_SET_CLASSES {
+            Some(bindings::ferrite_helper_netdev_select_queue)
+        } else {
+            None
+        },
         ndo_features_check: optional!(HAS_FEATURES_CHECK, features_check),
         ndo_get_stats64: optional!(HAS_GET_STATS64, get_stats64),
         ndo_set_rx_mode_async: optional!(HAS_SET_RX_MODE, set_rx_mode),

@@ -143,17 +143,12 @@ impl Operations for Port {
         count: u16,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let max = device.data().max_pairs();
-        if count > max {
-            extack.set(format_args!("there are {max} queue pairs"));
+        let classes = device.data().control.lock().config.classes;
+        if count < classes.into() {
+            extack.set(format_args!("there are {classes} classes of traffic (mqprio), each with a queue"));
             return Err(EINVAL);
         }
-        let resized = check_tables(device, rtnl, count, extack)?;
-        Port::reconfigure(device, rtnl, |config| config.pairs = count)?;
-        match resized {
-            Some(entries) => device.resize_rss_contexts(rtnl, entries),
-            None => Ok(()),
-        }
+        set_pairs(device, rtnl, count, extack)
     }
 
     fn link_speed(device: &Device<Self>) -> Option<u32> {
@@ -211,6 +206,31 @@ impl Operations for Port {
             config.rx_adaptive = coalesce.rx_adaptive;
             config.tx_adaptive = coalesce.tx_adaptive;
         })
+    }
+}
+
+/// Sets the number of queue pairs in use.
+///
+/// # Errors
+///
+/// `EINVAL`, with the reason, if there are not so many, or they are too few, and those of
+/// [`Port::reconfigure`].
+pub(crate) fn set_pairs(
+    device: &Device<Port>,
+    rtnl: &Rtnl,
+    count: u16,
+    extack: &mut ExtAck<'_>,
+) -> Result {
+    let max = device.data().max_pairs();
+    if count > max {
+        extack.set(format_args!("there are {max} queue pairs"));
+        return Err(EINVAL);
+    }
+    let resized = check_tables(device, rtnl, count, extack)?;
+    Port::reconfigure(device, rtnl, |config| config.pairs = count)?;
+    match resized {
+        Some(entries) => device.resize_rss_contexts(rtnl, entries),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The operations of the network device.
 
 use crate::{
-    diagnostics, link,
+    diagnostics, ethtool, link,
     port::{
         self,
         Port,
@@ -188,6 +188,21 @@ impl Operations for Port {
 
     fn flow(device: &Device<Self>, _rtnl: &Rtnl, command: flow::Command<'_>) -> Result {
         tc::command(device, command)
+    }
+
+    fn set_classes(
+        device: &Device<Self>,
+        rtnl: &Rtnl,
+        count: u8,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let pairs = device.data().control.lock().config.pairs;
+        // A packet that has to wait for those of another class is not to hold up others.
+        if pairs < count.into() {
+            ethtool::set_pairs(device, rtnl, count.into(), extack)?;
+        }
+        device.data().control.lock().config.classes = count;
+        Ok(())
     }
 
     fn tx_timeout(device: &Device<Self>, queue: u16) {

@@ -112,6 +112,8 @@ pub(crate) struct Control {
 pub(crate) struct Config {
     /// Queue pairs in use.
     pub(crate) pairs: u16,
+    /// Classes of traffic, each with queues of its own.
+    pub(crate) classes: u8,
     /// Depth of receive queues.
     pub(crate) rx_depth: Depth,
     /// Depth of transmit queues.
@@ -194,6 +196,7 @@ impl Port {
         let depth = |log2: u8| ring_depth(1 << log2.min(max_log2), max_log2).ok_or(EINVAL);
         let config = Config {
             pairs: Self::default_pairs(&function),
+            classes: 0,
             rx_depth: depth(RX_DEPTH_LOG2)?,
             tx_depth: depth(TX_DEPTH_LOG2)?,
             rx_moderation: Moderation::default(),

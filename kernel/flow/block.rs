@@ -17,6 +17,7 @@ use crate::{
         Device,
         Operations, //
     },
+    netdev_classes,
     netdev_rtnl::Rtnl, //
 };
 use kernel::{
@@ -65,6 +66,10 @@ pub(crate) unsafe extern "C" fn setup<T: Operations>(
     kind: bindings::tc_setup_type,
     data: *mut c_void,
 ) -> c_int {
+    if kind == bindings::tc_setup_type_TC_SETUP_QDISC_MQPRIO && T::HAS_SET_CLASSES {
+        // SAFETY: by the requirements of this function.
+        return unsafe { netdev_classes::setup::<T>(device, data.cast()) };
+    }
     if kind != bindings::tc_setup_type_TC_SETUP_BLOCK {
         return not_supported().to_errno();
     }
