@@ -410,9 +410,7 @@ impl<T: Operations> Table<T> {
     unsafe extern "C" fn strings(device: *mut bindings::net_device, set: u32, to: *mut u8) {
         if set == bindings::ethtool_stringset_ETH_SS_TEST {
             // SAFETY: the core has room for as many names as `sset_count` told.
-            let to = unsafe {
-                core::slice::from_raw_parts_mut(to.cast(), T::TESTS.len() * TEXT)
-            };
+            let to = unsafe { core::slice::from_raw_parts_mut(to.cast(), T::TESTS.len() * TEXT) };
             diagnostics::names(T::TESTS, to);
             return;
         }

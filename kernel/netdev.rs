@@ -32,7 +32,8 @@ pub use crate::{
     },
     netdev_vf::{
         VfChange,
-        VfConfig, //
+        VfConfig,
+        VfLink, //
     },
 };
 

@@ -71,6 +71,8 @@ impl<T: Operations> Table<T> {
         ndo_set_vf_vlan: elsewhere!(HAS_SET_VF, netdev_vf::set_vlan),
         ndo_set_vf_spoofchk: elsewhere!(HAS_SET_VF, netdev_vf::set_spoof_check),
         ndo_set_vf_trust: elsewhere!(HAS_SET_VF, netdev_vf::set_trust),
+        ndo_set_vf_link_state: elsewhere!(HAS_SET_VF, netdev_vf::set_link_state),
+        ndo_set_vf_rate: elsewhere!(HAS_SET_VF, netdev_vf::set_rate),
         ndo_tx_timeout: optional!(HAS_TX_TIMEOUT, tx_timeout),
         ndo_work: optional!(HAS_WORK, work),
         ndo_hwtstamp_get: optional!(HAS_STAMPS, hwtstamp_get),

@@ -26,6 +26,45 @@ pub struct VfConfig {
     pub spoof_check: bool,
     /// Whether it may do what others may not.
     pub trusted: bool,
+    /// How its link is.
+    pub link: VfLink,
+    /// What it gets of the rate before others get more, and the rate that it sends at most, in Mbit/s; 0
+    /// for none.
+    pub rate: (u32, u32),
+}
+
+/// How the link of a VF is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VfLink {
+    /// As that of the PF.
+    #[default]
+    Auto,
+    /// Up, whatever that of the PF is.
+    Up,
+    /// Down, whatever that of the PF is.
+    Down,
+}
+
+impl VfLink {
+    /// Returns what a user asks for.
+    fn of(state: c_int) -> Option<Self> {
+        // CAST: what is negative is nothing that there is.
+        match state as u32 {
+            bindings::IFLA_VF_LINK_STATE_AUTO => Some(Self::Auto),
+            bindings::IFLA_VF_LINK_STATE_ENABLE => Some(Self::Up),
+            bindings::IFLA_VF_LINK_STATE_DISABLE => Some(Self::Down),
+            _ => None,
+        }
+    }
+
+    /// Returns what a user is told.
+    fn state(self) -> u32 {
+        match self {
+            Self::Auto => bindings::IFLA_VF_LINK_STATE_AUTO,
+            Self::Up => bindings::IFLA_VF_LINK_STATE_ENABLE,
+            Self::Down => bindings::IFLA_VF_LINK_STATE_DISABLE,
+        }
+    }
 }
 
 /// What a user wants changed of a VF.
@@ -46,6 +85,16 @@ pub enum VfChange {
     SpoofCheck(bool),
     /// Whether it may do what others may not.
     Trust(bool),
+    /// How its link is.
+    Link(VfLink),
+    /// What it gets of the rate before others get more, and the rate that it sends at most, in Mbit/s; 0
+    /// for none.
+    Rate {
+        /// What it gets.
+        share: u32,
+        /// What it sends at most.
+        max: u32,
+    },
 }
 
 /// Changes a VF.
@@ -86,6 +135,8 @@ pub(crate) unsafe extern "C" fn get_config<T: Operations>(
         info.vlan = config.vlan.into();
         info.spoofchk = config.spoof_check.into();
         info.trusted = config.trusted.into();
+        info.linkstate = config.link.state();
+        (info.min_tx_rate, info.max_tx_rate) = config.rate;
         Ok(0)
     })
 }
@@ -145,4 +196,35 @@ pub(crate) unsafe extern "C" fn set_trust<T: Operations>(
 ) -> c_int {
     // SAFETY: by the requirements of this function.
     unsafe { set::<T>(device, vf, VfChange::Trust(on)) }
+}
+
+/// # Safety
+///
+/// As for all of `netdev_ops::Table`.
+pub(crate) unsafe extern "C" fn set_link_state<T: Operations>(
+    device: *mut bindings::net_device,
+    vf: c_int,
+    state: c_int,
+) -> c_int {
+    let Some(link) = VfLink::of(state) else {
+        return EINVAL.to_errno();
+    };
+    // SAFETY: by the requirements of this function.
+    unsafe { set::<T>(device, vf, VfChange::Link(link)) }
+}
+
+/// # Safety
+///
+/// As for all of `netdev_ops::Table`.
+pub(crate) unsafe extern "C" fn set_rate<T: Operations>(
+    device: *mut bindings::net_device,
+    vf: c_int,
+    share: c_int,
+    max: c_int,
+) -> c_int {
+    let (Ok(share), Ok(max)) = (u32::try_from(share), u32::try_from(max)) else {
+        return EINVAL.to_errno();
+    };
+    // SAFETY: by the requirements of this function.
+    unsafe { set::<T>(device, vf, VfChange::Rate { share, max }) }
 }

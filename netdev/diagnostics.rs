@@ -91,9 +91,11 @@ impl Diagnostics for Port {
                 (0..pairs).try_for_each(|queue| device.echo(rtnl, queue, PATIENCE))
             }),
             4 => turned_around(device, || {
-                (0..).zip(interrupts(port)?).try_for_each(|(queue, interrupts)| {
-                    has_interrupt(device, rtnl, queue, &interrupts)
-                })
+                (0..)
+                    .zip(interrupts(port)?)
+                    .try_for_each(|(queue, interrupts)| {
+                        has_interrupt(device, rtnl, queue, &interrupts)
+                    })
             }),
             _ => Err(EINVAL),
         }

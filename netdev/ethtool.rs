@@ -145,7 +145,9 @@ impl Operations for Port {
     ) -> Result {
         let classes = device.data().control.lock().config.classes;
         if count < classes.into() {
-            extack.set(format_args!("there are {classes} classes of traffic (mqprio), each with a queue"));
+            extack.set(format_args!(
+                "there are {classes} classes of traffic (mqprio), each with a queue"
+            ));
             return Err(EINVAL);
         }
         set_pairs(device, rtnl, count, extack)

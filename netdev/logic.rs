@@ -21,6 +21,8 @@ pub mod geometry;
 pub mod memory;
 #[path = "logic/ntuple.rs"]
 pub mod ntuple;
+#[path = "logic/rate.rs"]
+pub mod rate;
 #[path = "logic/reset.rs"]
 pub mod reset;
 #[path = "logic/ring.rs"]

@@ -3,7 +3,9 @@
 //! The operations of the network device.
 
 use crate::{
-    diagnostics, ethtool, link,
+    diagnostics,
+    ethtool,
+    link,
     port::{
         self,
         Port,

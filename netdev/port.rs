@@ -3,7 +3,8 @@
 //! The Ethernet port of a function: what it has up or down, and the way from one to the other.
 
 use crate::{
-    diagnostics, link,
+    diagnostics,
+    link,
     logic::{
         geometry::{
             ring_depth,

@@ -4,7 +4,13 @@
 //! mode. In switchdev mode that is the business of the VF's devlink port.
 
 use crate::{
-    logic::flow::VLAN,
+    logic::{
+        flow::VLAN,
+        rate::{
+            bytes,
+            megabits, //
+        },
+    },
     port::Port, //
 };
 use ferrite_abi::{
@@ -15,10 +21,17 @@ use ferrite_abi::{
         FunctionConfig,
         FunctionFields,
         QueryEswitch,
-        QueryFunctionConfig, //
+        QueryFunctionConfig,
+        QueryRate,
+        Rate,
+        SetRate,
+        RATE_ROOT, //
     },
     ids::FunctionId,
-    wire::U16, //
+    wire::{
+        U16,
+        U64, //
+    },
 };
 use kernel::prelude::*;
 use kernel_ext::{
@@ -26,7 +39,8 @@ use kernel_ext::{
     netdev::{
         Device,
         VfChange,
-        VfConfig, //
+        VfConfig,
+        VfLink, //
     },
 };
 
@@ -55,9 +69,12 @@ fn find(device: &Device<Port>, vf: u16) -> Result<(FunctionId, FunctionConfig)> 
 ///
 /// Those of [`find`].
 pub(crate) fn config(device: &Device<Port>, vf: u16) -> Result<VfConfig> {
-    let (_, config) = find(device, vf)?;
+    let (id, config) = find(device, vf)?;
     let caps = FunctionCaps(config.caps.get());
+    let rate = rate(device, id)?;
     Ok(VfConfig {
+        link: link(caps),
+        rate: (megabits(rate.tx_share.get()), megabits(rate.tx_max.get())),
         mac: config.mac,
         vlan: config.vlan.get(),
         spoof_check: caps.contains(FunctionCaps::SPOOF_CHECK),
@@ -95,6 +112,12 @@ pub(crate) fn set(device: &Device<Port>, vf: u16, change: VfChange) -> Result {
             caps = with(caps, FunctionCaps::TRUSTED, on);
             FunctionFields::CAPS
         }
+        VfChange::Link(link) => {
+            caps = with(caps, FunctionCaps::LINK_UP, link == VfLink::Up);
+            caps = with(caps, FunctionCaps::LINK_DOWN, link == VfLink::Down);
+            FunctionFields::CAPS
+        }
+        VfChange::Rate { share, max } => return set_rate(device, id, share, max),
     };
     command.mask = U16::new(field.0);
     if field == FunctionFields::CAPS {
@@ -109,4 +132,45 @@ fn with(caps: FunctionCaps, cap: FunctionCaps, on: bool) -> FunctionCaps {
     } else {
         FunctionCaps(caps.0 & !cap.0)
     }
+}
+
+/// Returns how the link of a VF is held.
+fn link(caps: FunctionCaps) -> VfLink {
+    if caps.contains(FunctionCaps::LINK_UP) {
+        VfLink::Up
+    } else if caps.contains(FunctionCaps::LINK_DOWN) {
+        VfLink::Down
+    } else {
+        VfLink::Auto
+    }
+}
+
+/// Returns the rate of a VF.
+fn rate(device: &Device<Port>, id: FunctionId) -> Result<Rate> {
+    let function = &device.data().get_ref().function;
+    let query = QueryRate {
+        node: U16::new(RATE_ROOT),
+        rsvd: [0; 2],
+    };
+    let mut rate = Rate::default();
+    function.about(id).fetch(query, &mut rate)?;
+    Ok(rate)
+}
+
+/// Sets the rate of a VF, and leaves what users cannot say in this way.
+fn set_rate(device: &Device<Port>, id: FunctionId, share: u32, max: u32) -> Result {
+    if max != 0 && share > max {
+        return Err(EINVAL);
+    }
+    let rate = Rate {
+        tx_share: U64::new(bytes(share)),
+        tx_max: U64::new(bytes(max)),
+        ..rate(device, id)?
+    };
+    let command = SetRate {
+        node: U16::new(RATE_ROOT),
+        parent: U16::new(RATE_ROOT),
+    };
+    let function = &device.data().get_ref().function;
+    Ok(function.about(id).send_with(command, &rate)?)
 }

@@ -34,7 +34,8 @@ use kernel::{
         Device, //
     },
     fmt,
-    new_mutex, new_spinlock,
+    new_mutex,
+    new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,

@@ -236,6 +236,8 @@ codes! {
         DESTROY_RATE_NODE = 0x0406;
         /// [`crate::cmd::SetRate`]
         SET_RATE = 0x0407;
+        /// [`crate::cmd::QueryRate`]
+        QUERY_RATE = 0x0408;
         /// [`crate::cmd::QueryVirtio`]
         QUERY_VIRTIO = 0x0500;
         /// [`crate::cmd::CreateVirtio`]

@@ -100,6 +100,7 @@ macro_rules! with_commands {
             CreateRateNode,
             DestroyRateNode,
             SetRate,
+            QueryRate,
             QueryVirtio,
             CreateVirtio,
             DestroyVirtio,

@@ -133,7 +133,7 @@ mod tests {
         names(&TESTS, &mut to);
         assert!(to[..4].iter().zip(b"Link").all(|(a, b)| *a as u8 == *b));
         assert_eq!(to[4], 0);
-        assert_eq!(to[2 * TEXT - 2] as u8, b'n');
+        assert_eq!(to[2 * TEXT - 2] as u8, b's');
         assert_eq!(to[2 * TEXT - 1], 0);
     }
 }

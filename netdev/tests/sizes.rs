@@ -16,6 +16,10 @@ use ferrite_net_logic::geometry::{
     Watermarks,
     MAX_SKB_SEGMENTS, //
 };
+use ferrite_net_logic::rate::{
+    bytes,
+    megabits, //
+};
 use ferrite_net_logic::reset::{
     Resets,
     LIMIT,
@@ -199,4 +203,14 @@ fn dump_has_each_register_that_can_be_read() {
     // `Control` is write only, and so are the doorbells at the end.
     assert!(!offsets.contains(&0x01c));
     assert_eq!(offsets.last(), Some(&0x11c));
+}
+
+#[test]
+fn rates_come_back_as_they_were_set() {
+    for rate in [0, 1, 7, 25_000, u32::MAX] {
+        assert_eq!(megabits(bytes(rate)), rate);
+    }
+    // Less than can be named is not none, and more is not little.
+    assert_eq!(megabits(1), 1);
+    assert_eq!(megabits(u64::MAX), u32::MAX);
 }

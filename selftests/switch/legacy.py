@@ -153,7 +153,31 @@ def a_vf_sends_from_its_own_address_unless_it_may():
     wait_for(lambda: cmd(reach, ns=made.left.ns, fail=False).ret == 0, "the packet to come back")
 
 
+def the_pf_holds_links_of_vfs_and_limits_them():
+    pci = need_dpus(1)[0]
+    first, second = vfs(pci, 2)
+    netdev = pci.wait_netdev()
+    made = Pair(first, second)
+    ksft_eq(vf_info(pci, 0)["link_state"], "auto")
+    ip(f"link set {netdev} vf 0 state disable")
+    wait_for(lambda: made.left.link()["operstate"] == "DOWN", "the link to go down")
+    ksft_eq(vf_info(pci, 0)["link_state"], "disable")
+    ip(f"link set {netdev} vf 0 state enable")
+    made.left.wait_up()
+    ksft_eq(vf_info(pci, 0)["link_state"], "enable")
+    made.left.ping(made.right.ipv4, count=PINGS)
+    ip(f"link set {netdev} vf 0 state auto")
+    ip(f"link set {netdev} vf 0 max_tx_rate 20 min_tx_rate 5")
+    ksft_eq(vf_info(pci, 0)["rate"], {"max_tx": 20, "min_tx": 5})
+    ksft_eq(vf_info(pci, 1)["rate"], {"max_tx": 0, "min_tx": 0})
+    rate = made.iperf(seconds=2)["end"]["sum_received"]["bits_per_second"]
+    ksft_true(1_000_000 < rate < 30_000_000, f"{rate} bit/s at 20 Mbit/s")
+    ksft_true(cmd(f"ip link set {netdev} vf 0 max_tx_rate 5 min_tx_rate 20", fail=False).ret != 0)
+    ip(f"link set {netdev} vf 0 max_tx_rate 0 min_tx_rate 0")
+    ksft_gt(made.iperf(seconds=1)["end"]["sum_received"]["bits_per_second"], 30_000_000)
+
+
 if __name__ == "__main__":
     run(unicast_goes_to_its_port_only, broadcast_goes_to_all_ports_and_the_cable, tagged_packets_keep_their_tag,
         addresses_behind_the_pf_are_learned, ip_link_shows_and_sets_vfs, a_vf_in_a_vlan_knows_nothing_of_it,
-        a_vf_sends_from_its_own_address_unless_it_may)
+        a_vf_sends_from_its_own_address_unless_it_may, the_pf_holds_links_of_vfs_and_limits_them)

@@ -65,6 +65,10 @@ codes! {
         TRUSTED = 1 << 2;
         /// Its frames are dropped unless sent from its own address.
         SPOOF_CHECK = 1 << 3;
+        /// Its link is up, whatever that of the uplink is.
+        LINK_UP = 1 << 4;
+        /// Its link is down, whatever that of the uplink is, and nothing passes.
+        LINK_DOWN = 1 << 5;
     }
 }
 

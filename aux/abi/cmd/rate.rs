@@ -57,10 +57,35 @@ pub struct SetRate {
 layout!(SetRate: 4 { node @ 0, parent @ 2 });
 command!(SetRate = SET_RATE, done (), to_device Rate, pf);
 
+/// Tells the rate of a node, or of the VF or SF that the submission names.
+///
+/// `BAD_STATE` if there is no such node.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryRate {
+    /// As in [`SetRate`].
+    pub node: U16,
+    /// Reserved.
+    pub rsvd: [u8; 2],
+}
+layout!(QueryRate: 4 { node @ 0 });
+command!(QueryRate = QUERY_RATE, done QueryRateDone, from_device Rate, pf);
+
+/// Answer to [`QueryRate`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryRateDone {
+    /// As in [`SetRate`].
+    pub parent: U16,
+    /// Reserved.
+    pub rsvd: [u8; 2],
+}
+layout!(QueryRateDone: 4 { parent @ 0 });
+
 /// Number of traffic classes. A frame's is the priority of its VLAN tag, 0 without.
 pub const TRAFFIC_CLASSES: usize = 8;
 
-/// Data buffer of [`SetRate`].
+/// Data buffer of [`SetRate`] and [`QueryRate`].
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Rate {

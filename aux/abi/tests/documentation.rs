@@ -132,6 +132,8 @@ structs! {
     cmd::CreateRateNodeDone { node, rsvd }
     cmd::DestroyRateNode { node, rsvd }
     cmd::SetRate { node, parent }
+    cmd::QueryRate { node, rsvd }
+    cmd::QueryRateDone { parent, rsvd }
     cmd::Rate { tx_max, tx_share, priority, weight, tc_bw }
     cmd::QueryVirtio {}
     cmd::QueryVirtioDone {

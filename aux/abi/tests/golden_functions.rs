@@ -263,3 +263,21 @@ fn rate() {
          50 00 00 00",
     );
 }
+
+#[test]
+fn rate_that_is_asked_for() {
+    golden(
+        QueryRate {
+            node: U16::new(0x0102),
+            rsvd: [0; 2],
+        },
+        "02 01 00 00",
+    );
+    golden(
+        QueryRateDone {
+            parent: U16::new(0x0304),
+            rsvd: [0; 2],
+        },
+        "04 03 00 00",
+    );
+}

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use ferrite_abi::cmd::FunctionCaps;
 use ferrite_abi::event::{
     FunctionState,
     LinkChange,
@@ -202,19 +203,39 @@ impl Device {
         self.now = host.now_ns();
         self.state.uplink_up = up;
         host.trace(&Trace::Uplink { up });
-        let (speed, up) = self.link();
         for slot in (0..self.state.functions.len()).filter_map(Slot::from_index) {
-            // Who uses no function is not told of its link.
-            let is_used = |function: &Function| function.state == FunctionState::IN_USE;
-            if self.function(slot).is_some_and(is_used) {
-                let change = LinkChange {
-                    speed: U32::new(speed),
-                    up: up.into(),
-                    rsvd: [0; 3],
-                };
-                self.post_event(host, slot.pci(), slot.id(), change);
-                self.virtio_config_changed(host, slot);
-            }
+            self.tell_link(host, slot);
+        }
+    }
+
+    /// Tells who uses a function how its link is.
+    fn tell_link(&mut self, host: &mut dyn Host, slot: Slot) {
+        let is_used = |function: &Function| function.state == FunctionState::IN_USE;
+        if !self.function(slot).is_some_and(is_used) {
+            return;
+        }
+        let (speed, up) = self.link_of(slot);
+        let change = LinkChange {
+            speed: U32::new(speed),
+            up: up.into(),
+            rsvd: [0; 3],
+        };
+        self.post_event(host, slot.pci(), slot.id(), change);
+        self.virtio_config_changed(host, slot);
+    }
+
+    /// Sees to a function whose link was provisioned anew.
+    pub(crate) fn link_changed(&mut self, host: &mut dyn Host, slot: Slot) {
+        self.tell_link(host, slot);
+        let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
+            return;
+        };
+        if function.has_link() {
+            // What it was to send waited.
+            self.look_at_queues(slot);
+            host.schedule();
+        } else {
+            function.drop_waiting(&mut self.pool);
         }
     }
 
@@ -384,9 +405,24 @@ impl Device {
     }
 
     /// Returns speed and state of the link.
-    pub(crate) fn link(&self) -> (u32, bool) {
+    fn link(&self) -> (u32, bool) {
         let up = self.state.uplink_up;
         (if up { self.config.speed } else { 0 }, up)
+    }
+
+    /// Returns speed and state of a function's link.
+    pub(crate) fn link_of(&self, slot: Slot) -> (u32, bool) {
+        let Some(function) = self.function(slot) else {
+            return (0, false);
+        };
+        let caps = function.provision.caps;
+        if function.port.loops || caps.contains(FunctionCaps::LINK_UP) {
+            (self.config.speed, true)
+        } else if function.has_link() {
+            self.link()
+        } else {
+            (0, false)
+        }
     }
 
     /// Returns whether a function's queues may work: its PCI function is well, may do DMA and is not

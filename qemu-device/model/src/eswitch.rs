@@ -52,6 +52,10 @@ impl Device {
             if self.function(slot).is_none() {
                 continue;
             }
+            // Others set rates from now on.
+            self.state.rates.remove(slot);
+            // What waited for its turn need not any more.
+            self.look_at_queues(slot);
             if was_legacy {
                 self.represent(host, slot);
             } else if let Some(representor) = slot.representor() {

@@ -92,13 +92,23 @@ impl Function {
         self.provision.caps.contains(FunctionCaps::TRUSTED)
     }
 
+    /// Returns whether packets may pass between it and the switch.
+    pub(crate) fn has_link(&self) -> bool {
+        !self.provision.caps.contains(FunctionCaps::LINK_DOWN)
+    }
+
     /// Opens or closes the port. What waits for buffers while it closes is dropped.
     pub(crate) fn set_open(&mut self, open: bool, pool: &mut Pool) {
         self.port.open = open;
         if !open {
-            for rx in self.rx.iter_mut().flatten() {
-                self.port.stats.rx_closed += rx.drop_waiting(pool);
-            }
+            self.drop_waiting(pool);
+        }
+    }
+
+    /// Drops what waits for buffers.
+    pub(crate) fn drop_waiting(&mut self, pool: &mut Pool) {
+        for rx in self.rx.iter_mut().flatten() {
+            self.port.stats.rx_closed += rx.drop_waiting(pool);
         }
     }
 

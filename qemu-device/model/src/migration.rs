@@ -463,7 +463,7 @@ impl Device {
         let used = |function: &Function| function.state == FunctionState::IN_USE;
         if missed && self.function(slot).is_some_and(used) {
             // Whatever it was: the gap in the numbers tells that there was something.
-            let (speed, up) = self.link();
+            let (speed, up) = self.link_of(slot);
             self.skip_event(slot.pci());
             let change = LinkChange {
                 speed: U32::new(speed),

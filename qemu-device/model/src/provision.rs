@@ -34,11 +34,15 @@ use crate::slot::Slot;
 const VF_CAPS: FunctionCaps = FunctionCaps::MIGRATABLE
     .with(FunctionCaps::ROCE)
     .with(FunctionCaps::TRUSTED)
-    .with(FunctionCaps::SPOOF_CHECK);
+    .with(FunctionCaps::SPOOF_CHECK)
+    .with(LINK);
 /// What an SF may be able to do.
 const SF_CAPS: FunctionCaps = FunctionCaps::ROCE
     .with(FunctionCaps::TRUSTED)
-    .with(FunctionCaps::SPOOF_CHECK);
+    .with(FunctionCaps::SPOOF_CHECK)
+    .with(LINK);
+/// What says how the link is, which can be but one of them.
+const LINK: FunctionCaps = FunctionCaps::LINK_UP.with(FunctionCaps::LINK_DOWN);
 /// All that `mask` may name.
 const FIELDS: FunctionFields = FunctionFields::MAC
     .with(FunctionFields::CAPS)
@@ -160,6 +164,7 @@ impl Provision {
         };
         self.mac.is_station()
             && caps.contains(self.caps)
+            && !self.caps.contains(LINK)
             && (1..=config.num_queues).contains(&self.max_eqs)
             && vectors
             && self.vlan <= MAX_VLAN
@@ -280,6 +285,7 @@ impl Device {
         // Queues of a VF outlive its admin queue.
         let in_use = function.state == FunctionState::IN_USE || function.queues().next().is_some();
         let after = before.changed(command, &self.config, slot)?;
+        let link = self.link_of(slot);
         if after.vectors != before.vectors {
             if in_use {
                 return Err(Status::BAD_STATE);
@@ -296,6 +302,9 @@ impl Device {
         if in_use {
             // The switch learns whether it is trusted.
             self.change_port(slot, |_| {});
+            if self.link_of(slot) != link {
+                self.link_changed(host, slot);
+            }
         } else {
             self.clear_function(slot);
         }

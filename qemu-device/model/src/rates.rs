@@ -337,6 +337,26 @@ impl Rates {
         Ok(())
     }
 
+    /// Returns the rate of a node and what it hangs from.
+    pub(crate) fn node_rate(&self, number: u16) -> Result<(u16, Rate), Status> {
+        let node = self
+            .nodes
+            .get(usize::from(number))
+            .and_then(Option::as_deref)
+            .filter(|_| number != RATE_ROOT)
+            .ok_or(Status::BAD_STATE)?;
+        Ok((node.sharer.parent, node.sharer.rate))
+    }
+
+    /// Returns the rate of a function and what it hangs from.
+    pub(crate) fn leaf_rate(&self, slot: Slot) -> (u16, Rate) {
+        self.leaves[slot.index()]
+            .as_deref()
+            .map_or((RATE_ROOT, Rate::default()), |leaf| {
+                (leaf.sharer.parent, leaf.sharer.rate)
+            })
+    }
+
     /// Sets the rate of a function.
     pub(crate) fn set_leaf(&mut self, slot: Slot, parent: u16, rate: &Rate) -> Result<(), Status> {
         check(rate)?;

@@ -305,7 +305,11 @@ impl RxQueue {
                 if room == 0 {
                     return Err(QueueSyndrome::BAD_CHAIN);
                 }
-                let piece = if rest[0] > 0 { &mut rest[0] } else { &mut rest[1] };
+                let piece = if rest[0] > 0 {
+                    &mut rest[0]
+                } else {
+                    &mut rest[1]
+                };
                 *piece = piece.saturating_sub(room);
                 if rest == [0, 0] {
                     return Ok(true);
@@ -523,6 +527,7 @@ impl Device {
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return false;
         };
+        let usable = usable && (function.has_link() || arrival.back);
         let Function {
             port,
             rx,

@@ -24,6 +24,7 @@ use ferrite_abi::wire::{
 use crate::bus::Bus;
 use crate::checksum::Sum;
 use crate::device::Device;
+use crate::function::Function;
 use crate::host::{
     DmaFault,
     Host, //
@@ -212,6 +213,10 @@ impl Device {
         index: u16,
         limit: u64,
     ) -> Turn {
+        let has_link = |function: &Function| function.has_link() || function.port.loops;
+        if !self.function(slot).is_some_and(has_link) {
+            return Turn::default();
+        }
         if self.virtio(slot).is_some() {
             return self.poll_virtio_tx(host, slot, 2 * index + 1, limit);
         }

@@ -752,7 +752,7 @@ impl Device {
     pub(crate) fn virtio_config(&self, slot: Slot) -> Option<(u32, NetConfig)> {
         let function = self.function(slot)?;
         let virtio = function.virtio.as_deref()?;
-        let config = virtio.config(function.port.mac, self.link());
+        let config = virtio.config(function.port.mac, self.link_of(slot));
         debug_assert_eq!(config.as_bytes().len(), size_of::<NetConfig>());
         Some((virtio.generation(), config))
     }

@@ -105,7 +105,8 @@ fn frame_without_buffer_came_all_the_same() {
 #[test]
 fn counters_outlive_save_and_load() {
     let mut net = sender();
-    net.tx.send(&mut net.machine, &long(frame::DESTINATION, 700));
+    net.tx
+        .send(&mut net.machine, &long(frame::DESTINATION, 700));
     let bytes = net.machine.device.save();
     let mut machine = Machine::new(Config {
         mac: [0x02, 0, 0, 0, 0, 1],

@@ -422,7 +422,7 @@ fn configuration_is_checked_as_a_whole() {
             },
             ConfigureFunction { mac: [0; 6], ..all },
             ConfigureFunction {
-                caps: U16::new(1 << 4),
+                caps: U16::new(1 << 6),
                 ..all
             },
             ConfigureFunction {

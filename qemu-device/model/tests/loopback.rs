@@ -29,7 +29,11 @@ fn what_is_sent_comes_back_and_goes_nowhere_else() {
     let mut net = sender();
     net.rx.post(&mut net.machine, 8);
     turn(&mut net, 1).unwrap();
-    let own = frame::addressed(frame::udp4(b"hello"), [0x02, 0, 0, 0, 0, 1], [0x02, 0, 0, 0, 0, 1]);
+    let own = frame::addressed(
+        frame::udp4(b"hello"),
+        [0x02, 0, 0, 0, 0, 1],
+        [0x02, 0, 0, 0, 0, 1],
+    );
     net.tx.send(&mut net.machine, &own);
     let packets = net.rx.reap(&mut net.machine);
     assert_eq!(packets.len(), 1);
@@ -58,9 +62,7 @@ fn what_others_send_does_not_come() {
 #[test]
 fn there_is_a_link_without_a_cable() {
     let mut net = sender();
-    net.machine
-        .device
-        .set_uplink(&mut net.machine.host, false);
+    net.machine.device.set_uplink(&mut net.machine.host, false);
     let is_up = |net: &mut Net| {
         let link = net.driver.send(&mut net.machine, QueryLink {}).unwrap();
         (link.up, link.speed.get() > 0)

@@ -10,9 +10,12 @@ use ferrite_abi::cmd::{
     CreateRateNode,
     CreateSf,
     DestroyRateNode,
+    EswitchMode,
     QueryEswitch,
     QueryFunction,
+    QueryRate,
     Rate,
+    SetEswitchMode,
     SetFunctionState,
     SetRate,
     RATE_ROOT, //
@@ -335,4 +338,46 @@ fn rates_are_for_vfs_sfs_and_nodes() {
         pf.send(m, CreateRateNode {}).err(),
         Some(Status::NO_RESOURCE)
     );
+}
+
+#[test]
+fn rate_can_be_asked_for_until_the_mode_changes() {
+    let mut machine = Machine::new(Config::default());
+    let m = &mut machine;
+    m.set_vfs(1);
+    let mut driver = Driver::start(m, PciFn::PF);
+    let vf = FunctionId::vf(0).unwrap();
+    let leaf = QueryRate {
+        node: U16::new(RATE_ROOT),
+        rsvd: [0; 2],
+    };
+    let tell = |driver: &mut Driver, m: &mut Machine| {
+        let (done, rate) = driver.fetch_about(m, vf, leaf).unwrap();
+        (done.parent.get(), rate.tx_max.get(), rate.tx_share.get())
+    };
+    assert_eq!(tell(&mut driver, m), (RATE_ROOT, 0, 0));
+    let command = SetRate {
+        node: U16::new(RATE_ROOT),
+        parent: U16::new(RATE_ROOT),
+    };
+    let rate = Rate {
+        tx_max: U64::new(1000),
+        tx_share: U64::new(10),
+        ..Rate::default()
+    };
+    driver.send_about_with(m, vf, command, &rate).unwrap();
+    assert_eq!(tell(&mut driver, m), (RATE_ROOT, 1000, 10));
+    // No node, and no function with a rate.
+    let node = QueryRate {
+        node: U16::new(1),
+        rsvd: [0; 2],
+    };
+    assert_eq!(driver.fetch(m, node).err(), Some(Status::BAD_STATE));
+    assert_eq!(driver.fetch(m, leaf).err(), Some(Status::INVALID_FUNCTION));
+    let mode = SetEswitchMode {
+        mode: U16::new(EswitchMode::SWITCHDEV.0),
+        rsvd: [0; 2],
+    };
+    driver.send(m, mode).unwrap();
+    assert_eq!(tell(&mut driver, m), (RATE_ROOT, 0, 0));
 }

@@ -41,11 +41,7 @@ const RX_MODES: RxMode = RxMode::PROMISCUOUS.with(RxMode::ALL_MULTICAST);
 
 impl Handler for QueryLink {
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<QueryLinkDone, Status> {
-        let loops = call.function()?.port.loops;
-        let (speed, up) = match loops {
-            true => (call.device.config.speed, true),
-            false => call.device.link(),
-        };
+        let (speed, up) = call.device.link_of(call.target);
         Ok(QueryLinkDone {
             speed: U32::new(speed),
             up: up.into(),

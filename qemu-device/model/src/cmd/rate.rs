@@ -7,6 +7,8 @@ use ferrite_abi::cmd::{
     CreateRateNode,
     CreateRateNodeDone,
     DestroyRateNode,
+    QueryRate,
+    QueryRateDone,
     Rate,
     SetRate,
     RATE_ROOT, //
@@ -61,5 +63,27 @@ impl Handler for SetRate {
         // Who waits may have its turn by now.
         call.host.schedule();
         Ok(())
+    }
+}
+
+impl Handler for QueryRate {
+    fn is_clean(&self) -> bool {
+        zero(&self.rsvd)
+    }
+
+    fn handle(&self, call: &mut Call<'_>, rate: &mut Rate) -> Result<QueryRateDone, Status> {
+        let (node, target) = (self.node.get(), call.target);
+        let rates = &call.device.state.rates;
+        let (parent, found) = match node {
+            RATE_ROOT if target.is_vf() || target.is_sf() => rates.leaf_rate(target),
+            RATE_ROOT => return Err(Status::INVALID_FUNCTION),
+            _ if !target.is_pf() => return Err(Status::INVALID_FUNCTION),
+            _ => rates.node_rate(node)?,
+        };
+        *rate = found;
+        Ok(QueryRateDone {
+            parent: U16::new(parent),
+            rsvd: [0; 2],
+        })
     }
 }
