@@ -172,6 +172,8 @@ codes! {
         DESTROY_EVENT_QUEUE = 0x0004;
         /// [`crate::cmd::QueryClock`]
         QUERY_CLOCK = 0x0005;
+        /// [`crate::cmd::CopyMemory`]
+        COPY_MEMORY = 0x0006;
         /// [`crate::cmd::CreateQueue`]
         CREATE_QUEUE = 0x0100;
         /// [`crate::cmd::DestroyQueue`]

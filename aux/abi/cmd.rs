@@ -68,6 +68,7 @@ macro_rules! with_commands {
             CreateEventQueue,
             DestroyEventQueue,
             QueryClock,
+            CopyMemory,
             CreateQueue,
             DestroyQueue,
             QueryQueue,

@@ -137,3 +137,28 @@ pub struct QueryClockDone {
     pub time: U64,
 }
 layout!(QueryClockDone: 8 { time @ 0 });
+
+/// Largest number of bytes that one [`CopyMemory`] copies.
+pub const MAX_COPY: u32 = 0x4_0000;
+
+/// Copies memory, by DMA of the PCI function that sends this: a test of the way to memory and back, through
+/// the IOMMU, that needs no packets.
+///
+/// All is read before anything is written, so that source and destination may overlap. `INVALID_FIELD` if
+/// `length` is 0, larger than [`MAX_COPY`], or passes the end of the address space; `DMA_FAULT` if the
+/// source could not be read, and then nothing was written, or the destination not be written, and then
+/// part of it may have been.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CopyMemory {
+    /// Bus address that is copied from.
+    pub source: U64,
+    /// Bus address that is copied to.
+    pub destination: U64,
+    /// Bytes that are copied.
+    pub length: U32,
+    /// Reserved.
+    pub rsvd: [u8; 4],
+}
+layout!(CopyMemory: 24 { source @ 0, destination @ 8, length @ 16, rsvd @ 20 });
+command!(CopyMemory = COPY_MEMORY);

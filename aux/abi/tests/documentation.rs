@@ -70,6 +70,7 @@ structs! {
     cmd::DestroyEventQueue {}
     cmd::QueryClock {}
     cmd::QueryClockDone { time }
+    cmd::CopyMemory { source, destination, length, rsvd }
     cmd::CreateQueue {
         ring_addr, cq_addr, state_addr, kind, index, vector, moderation_usecs, depth_log2, flags,
         moderation_packets, coalesce_usecs, split_above
@@ -301,6 +302,7 @@ constants! {
     cmd::RATE_ROOT = cmd::RATE_ROOT;
     cmd::TRAFFIC_CLASSES = cmd::TRAFFIC_CLASSES;
     cmd::MAX_RX_FILTER = cmd::MAX_RX_FILTER;
+    cmd::MAX_COPY = cmd::MAX_COPY;
     cmd::MAX_CHUNK = cmd::MAX_CHUNK;
     cmd::MAX_LOG_RANGES = cmd::MAX_LOG_RANGES;
     cmd::MIN_LOG_PAGE_SHIFT = cmd::MIN_LOG_PAGE_SHIFT;

@@ -720,6 +720,22 @@ fn query_clock() {
 }
 
 #[test]
+fn copy_memory() {
+    golden(
+        CopyMemory {
+            source: U64::new(0x0102_0304_0506_0708),
+            destination: U64::new(0x1112_1314_1516_1718),
+            length: U32::new(0x2122_2324),
+            rsvd: [0; 4],
+        },
+        "08 07 06 05 04 03 02 01
+         18 17 16 15 14 13 12 11
+         24 23 22 21
+         00*4",
+    );
+}
+
+#[test]
 fn rx_descriptor() {
     golden(
         RxDesc {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
+    CopyMemory,
     DirtyFlags,
     DirtyRun,
     Echo,
@@ -157,6 +158,18 @@ impl World {
             .send(&mut self.m, &frame::addressed(frame, PEER, self.mac));
     }
 
+    fn copy(&mut self, length: u32) {
+        let at = |w: &mut Self| U64::new(w.m.host.alloc(length as usize));
+        let (source, destination) = (at(self), at(self));
+        let copy = CopyMemory {
+            source,
+            destination,
+            length: U32::new(length),
+            rsvd: [0; 4],
+        };
+        self.vf.send(&mut self.m, copy).unwrap();
+    }
+
     fn echo(&mut self) {
         self.vf.send(&mut self.m, Echo { value: 1.into() }).unwrap();
     }
@@ -169,13 +182,14 @@ type Act<'a> = &'a dyn Fn(&mut World);
 fn every_kind_of_write_is_logged() {
     let mut w = World::new();
     w.start();
-    let kinds: [(&str, Act<'_>); 4] = [
+    let kinds: [(&str, Act<'_>); 5] = [
         ("packets", &|w| {
             w.rx.post(&mut w.m, 4);
             w.arrive(1000);
         }),
         ("completions of TX", &|w| w.send(100)),
         ("answers of the admin queue", &World::echo),
+        ("copies of memory", &|w| w.copy(0x4001)),
         ("events", &|w| w.m.device.set_uplink(&mut w.m.host, false)),
     ];
     for (kind, act) in kinds {

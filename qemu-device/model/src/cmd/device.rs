@@ -4,6 +4,7 @@
 
 use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
+    CopyMemory,
     CreateEventQueue,
     DestroyEventQueue,
     Echo,
@@ -14,6 +15,7 @@ use ferrite_abi::cmd::{
     QueryClockDone,
     QueryFunction,
     QueryFunctionDone,
+    MAX_COPY,
     MAX_RSS_TABLE, //
 };
 use ferrite_abi::ids::MAX_MTU;
@@ -37,6 +39,7 @@ use crate::config::{
     FIRMWARE_SLOTS, //
 };
 use crate::events::EventQueue;
+use crate::host::DmaFault;
 use crate::slot::Slot;
 
 impl Handler for Echo {
@@ -50,6 +53,26 @@ impl Handler for QueryClock {
         Ok(QueryClockDone {
             time: U64::new(call.host.now_ns()),
         })
+    }
+}
+
+impl Handler for CopyMemory {
+    fn is_clean(&self) -> bool {
+        zero(&self.rsvd)
+    }
+
+    fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<(), Status> {
+        let length = self.length.get();
+        let (from, to) = (self.source.get(), self.destination.get());
+        let ends = |start: u64| start.checked_add(u64::from(length)).is_some();
+        if !(1..=MAX_COPY).contains(&length) || !ends(from) || !ends(to) {
+            return Err(Status::INVALID_FIELD);
+        }
+        let mut bytes = vec![0; length as usize];
+        let mut bus = call.device.bus(call.host, call.sender);
+        bus.read(from, &mut bytes)
+            .and_then(|()| bus.write(to, &bytes))
+            .map_err(|DmaFault| Status::DMA_FAULT)
     }
 }
 
