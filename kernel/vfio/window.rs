@@ -4,7 +4,7 @@
 //!
 //! A page that is touched then is one of ordinary memory, so that nothing happens: neither does the user die of
 //! it, nor does the function hear of it. When the window opens again that page goes, and the next touch finds the
-//! BAR.
+//! BAR. What was written to the page is gone when it is found again.
 
 use crate::{
     bindings as own,
@@ -17,7 +17,10 @@ use core::marker::PhantomData;
 use kernel::{
     bindings,
     new_mutex,
-    page::Page,
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::Mutex, //
 };
@@ -107,6 +110,11 @@ impl<T: Driver> Device<T> {
             return;
         }
         *is_open = open;
+        if !open {
+            // SAFETY: the page is of that size. Nobody has it mapped: mappings of it went when the window opened, and
+            // there are no new ones while the lock is held.
+            let _ = unsafe { window.page.fill_zero_raw(0, PAGE_SIZE) };
+        }
         let offset = i64::from(T::WINDOW) << own::VFIO_PCI_OFFSET_SHIFT;
         // SAFETY: the inode was made with the device, and mappings of it are those of the device's regions.
         unsafe {
