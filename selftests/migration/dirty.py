@@ -4,10 +4,10 @@
 
 import errno
 
-from ferrite import ksft_eq, ksft_in, ksft_true, run
+from ferrite import ksft_eq, ksft_in, ksft_pr, ksft_true, run
 from ferrite.migration import IOVA, Bench, fails_with
-from ferrite.userdriver import CQ, QUERY_QUEUE, QUEUES
-from ferrite.vfio import RUNNING, RUNNING_P2P
+from ferrite.userdriver import CQ, MAX_COPY, QUERY_QUEUE, QUEUES
+from ferrite.vfio import RUNNING, RUNNING_P2P, Memory
 
 SIZE = 1 << 20
 
@@ -66,6 +66,42 @@ def a_terabyte_is_reported_as_fast_as_what_is_dirty():
     ksft_eq(pages, {IOVA >> 20})
 
 
+def reports_cost_what_is_dirty_and_not_the_space():
+    """A GiB, one MiB in two of the address space, as seen by the number of commands that a report takes."""
+    bench = Bench()
+    driver, device = bench.driver(), bench.devices[0]
+    places = [IOVA + (1 << 30) + 2 * SIZE * number for number in range(1024)]
+    memory = Memory(SIZE, places[0])
+    for place in places:
+        bench.space.map(memory, place)
+    # The last quarter of memory is copied to the first of what is mapped there, to the second, and so on: what is in the
+    copies = [(IOVA, place + part, MAX_COPY) for place in places for part in range(0, SIZE, MAX_COPY)]
+    costs = {}
+    for name, space in (("a TiB", 1 << 40), ("8 GiB", IOVA + (8 << 30))):
+        device.log_start([(IOVA, space - IOVA)])
+        costs[f"nothing, {name}"] = cost(bench, lambda space=space: ksft_eq(pages(device, space), 0))
+        driver.copy(copies)
+        # The completions of the copies, and what was copied.
+        costs[f"a GiB, {name}"] = cost(bench, lambda space=space: ksft_eq(pages(device, space), 1 + (1 << 18)))
+        costs[f"nothing again, {name}"] = cost(bench, lambda space=space: ksft_eq(pages(device, space), 0))
+        device.log_stop()
+    ksft_pr(f"commands of a report: {costs}")
+    # 256 runs a command, of 1025.
+    ksft_eq(list(costs.values()), 2 * [1, 5, 1])
+
+
+def pages(device, space):
+    """Returns how many pages are reported to have been written."""
+    return int.from_bytes(device.log_bitmap(IOVA, space - IOVA), "little").bit_count()
+
+
+def cost(bench, act):
+    """Returns how many commands the PF sends meanwhile."""
+    before = bench.pci.counters("admin")["posted"]
+    act()
+    return bench.pci.counters("admin")["posted"] - before
+
+
 def quiescent_initiator_writes_nothing_and_answers_later():
     bench = Bench()
     driver, device = bench.driver(), bench.devices[0]
@@ -86,4 +122,5 @@ def quiescent_initiator_writes_nothing_and_answers_later():
 if __name__ == "__main__":
     run(what_is_written_is_reported_once, only_ranges_are_logged, a_log_is_begun_once_and_ended_often,
         wrong_ranges_are_refused, a_terabyte_is_reported_as_fast_as_what_is_dirty,
+        reports_cost_what_is_dirty_and_not_the_space,
         quiescent_initiator_writes_nothing_and_answers_later)

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -16,7 +17,7 @@ IOAS_ALLOC, IOAS_MAP = 0x3B81, 0x3B85
 TYPE1V2 = 3
 GET, SET, PROBE = 1 << 16, 1 << 17, 1 << 18
 MIGRATION, STATE, LOG_START, LOG_STOP, LOG_REPORT, DATA_SIZE, PRECOPY_V2 = 1, 2, 6, 7, 8, 9, 12
-CONFIG_REGION = 7
+DOORBELLS, CONFIG_REGION = 2, 7
 REQUEST_IRQ = 4
 
 ERROR, STOP, RUNNING, STOP_COPY, RESUMING, RUNNING_P2P, PRE_COPY, PRE_COPY_P2P = range(8)
@@ -62,10 +63,10 @@ class Iommufd:
             raise
         return fd
 
-    def map(self, memory):
-        """Lets the devices reach memory."""
+    def map(self, memory, iova=None):
+        """Lets the devices reach memory, at its own I/O address or another."""
         fcntl.ioctl(self.fd, IOAS_MAP, bytearray(struct.pack("<IIIIQQQ", 40, 7, self.ioas, 0, memory.address, memory.size,
-                                                             memory.iova)))
+                                                             memory.iova if iova is None else iova)))
 
     def close(self):
         """Gives the address space up."""
@@ -180,12 +181,16 @@ class Device:
         """Ends the log."""
         self.feature(SET | LOG_STOP)
 
+    def log_bitmap(self, iova, length, page_size=4096):
+        """Returns the bitmap of the pages of a range that were written to."""
+        bits = ctypes.create_string_buffer((length // page_size + 63) // 64 * 8)
+        self.feature(GET | LOG_REPORT, struct.pack("<QQQQ", iova, length, page_size, ctypes.addressof(bits)))
+        return bits.raw
+
     def log_report(self, iova, length, page_size=4096):
         """Returns the pages of a range that were written to, by number."""
-        words = (length // page_size + 63) // 64
-        bits = (ctypes.c_uint64 * words)()
-        self.feature(GET | LOG_REPORT, struct.pack("<QQQQ", iova, length, page_size, ctypes.addressof(bits)))
-        return {64 * word + bit for word in range(words) for bit in range(64) if bits[word] >> bit & 1}
+        found = re.finditer(rb"[^\0]", self.log_bitmap(iova, length, page_size))
+        return {8 * byte.start() + bit for byte in found for bit in range(8) if byte[0][0] >> bit & 1}
 
 
 def precopy_info(fd, flags=0):
