@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! devlink: instances, what they tell of a device, ports and the functions behind them, parameters,
-//! resources, rates.
+//! resources, rates, health reporters.
 //!
 //! A driver implements [`Ops`] for its data and makes an [`Instance`] of it. Each operation that the
 //! driver implements shows in the C table of operations; others stay empty, so that devlink itself
@@ -22,6 +22,7 @@
 //! C header: [`include/net/devlink.h`](srctree/include/net/devlink.h)
 
 mod extack;
+mod health;
 pub mod info;
 mod lock;
 mod ops;
@@ -34,6 +35,11 @@ mod resource;
 mod tests;
 
 pub use extack::ExtAck;
+pub use health::{
+    HealthReporter,
+    Message,
+    Reporter, //
+};
 pub use info::Info;
 pub(crate) use lock::Memory;
 pub use lock::{

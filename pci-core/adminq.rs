@@ -364,7 +364,7 @@ impl AdminQueue {
             Some(Notice::Lost(loss)) => {
                 dev_err!(
                     self.device,
-                    "device lost: {loss}; all commands fail until it is bound anew\n"
+                    "device lost: {loss}; all commands fail until it is reset\n"
                 );
             }
             None => {}

@@ -3,17 +3,10 @@
 //! The PCI driver: what is put together when a PF or VF is probed, and in which order it is taken
 //! apart.
 
-use ferrite_abi::{
-    event::{
-        FunctionChange,
-        FunctionState, //
-    },
-    ids::{
-        PCI_DEVICE_PF,
-        PCI_DEVICE_VF,
-        PCI_VENDOR, //
-    },
-    wire::U16, //
+use ferrite_abi::ids::{
+    PCI_DEVICE_PF,
+    PCI_DEVICE_VF,
+    PCI_VENDOR, //
 };
 use kernel::{
     debugfs::Scope,
@@ -53,15 +46,20 @@ use crate::{
         EventQueue, //
     },
     functions::Functions,
-    health::Health,
+    health::{
+        Health,
+        Reporting, //
+    },
     irq::{
         self,
         Interrupt, //
     },
+    life::Life,
     logic::{
         failure::Loss,
         identity::Unfit, //
     },
+    reporters::Reporters,
     retire::Retirement,
     routes::{
         Handed,
@@ -99,11 +97,13 @@ pub(crate) struct Data<'bound> {
     _debugfs: Pin<KBox<Scope<debugfs::View>>>,
     provisioned: Provisioned,
     _ethernet: Published,
+    _reporting: Reporting,
     _visible: devlink::Registration,
     _health: Health,
     /// From here on admin answers are polled for.
     _interrupt: Interrupt,
-    events: eventq::Enabled,
+    /// With it the event queue goes.
+    life: Arc<Life>,
     /// The port, which the net device had until `_ethernet` was dropped.
     devlink: Arc<Devlink>,
     /// The handles that clients have of the function are dead when this was dropped.
@@ -214,23 +214,33 @@ impl<'bound> Data<'bound> {
             functions.retire_by(Retirement::new(functions.clone(), devlink.clone())?);
         }
         let own = board.hand_out(device, board.own(), Some(devlink.port()))?;
-        let events = EventQueue::new(device, bar, board.own(), routes, functions.clone())?;
+        let events = EventQueue::new(device, bar.clone(), board.own(), routes, functions.clone())?;
         quiet.events = Some(events.clone());
         let enabled = eventq::Enabled::new(events.clone(), queue.clone(), board.own(), irq::OWN)
             .inspect_err(|error| dev_err!(pdev, "creating the event queue: {error}\n"))?;
         let interrupt = Interrupt::new(pdev, &vectors, queue.clone(), events.clone())?;
+        let life = Life::new(
+            bar.clone(),
+            queue.clone(),
+            board.clone(),
+            functions.clone(),
+            enabled,
+        )?;
         let health = Health::new(queue.clone())?;
+        let reporters = Reporters::new(device, bar, board.clone(), life.clone(), &devlink.lock())?;
         let visible = devlink.register()?;
+        let reporting = health.report_to(reporters);
         let ethernet = Published::new(own.owner(), device, Role::Ethernet)?;
         let debugfs = debugfs::publish(device, events, &board, functions)?;
         Ok(Self {
             _debugfs: debugfs,
             provisioned,
             _ethernet: ethernet,
+            _reporting: reporting,
             _visible: visible,
             _health: health,
             _interrupt: interrupt,
-            events: enabled,
+            life,
             devlink,
             _own: own,
             board,
@@ -241,34 +251,16 @@ impl<'bound> Data<'bound> {
 }
 
 impl Data<'_> {
-    /// Lets go of the device, which somebody is about to reset, such as `echo 1 >reset`.
-    fn before_reset(&self) {
-        self.admin.0.pause();
+    /// As [`Life::before_reset`].
+    fn before_reset(&self, announced: bool) {
+        self.life
+            .before_reset(self.quiet.device, announced, &self.devlink.lock());
     }
 
-    /// Takes the device back after its reset, and tells the clients: their queues are gone.
+    /// As [`Life::after_reset`].
     fn after_reset(&self) -> Result<(), Loss> {
-        self.quiet.bar.settle().map_err(|_| Loss::Vanished)?;
-        self.admin.0.start()?;
-        // If it fails, that is in the log; the device can do without.
-        let _ = self.events.renew();
-        if let Some(functions) = &self.provisioned.functions {
-            let locked = self.devlink.lock();
-            functions.after_reset(self.quiet.device, &self.board, &locked);
-        }
-        self.events.say(FunctionChange {
-            state: U16::new(FunctionState::ACTIVE.0),
-            ..FunctionChange::default()
-        });
-        Ok(())
-    }
-
-    /// As [`Data::after_reset`]; a device that cannot be taken back is given up.
-    fn take_back(&self, pdev: &pci::Device<Core<'_>>) -> Result<(), Loss> {
-        self.after_reset().inspect_err(|loss| {
-            dev_err!(pdev, "the device is of no use after its reset\n");
-            self.admin.0.lose(*loss);
-        })
+        self.life
+            .after_reset(self.quiet.device, &self.devlink.lock())
     }
 }
 
@@ -335,17 +327,15 @@ impl pci_ext::Driver for Driver {
         _pdev: &'bound pci::Device<Core<'_>>,
         data: Pin<&'bound Self::Data<'bound>>,
     ) {
-        if let Some(functions) = &data.provisioned.functions {
-            functions.before_reset(data.quiet.device, &data.board, &data.devlink.lock());
-        }
-        data.before_reset();
+        data.before_reset(true);
     }
 
     fn reset_done<'bound>(
-        pdev: &'bound pci::Device<Core<'_>>,
+        _pdev: &'bound pci::Device<Core<'_>>,
         data: Pin<&'bound Self::Data<'bound>>,
     ) {
-        let _ = data.take_back(pdev);
+        // What it ends with is in the log.
+        let _ = data.after_reset();
     }
 
     fn error_detected<'bound>(
@@ -357,7 +347,9 @@ impl pci_ext::Driver for Driver {
             // One transaction failed, and the device is as it was: what it had to do with finds out.
             ChannelState::Normal => Recovery::Recovered,
             ChannelState::Frozen => {
-                data.before_reset();
+                // Whoever has the lock may wait for an answer that does not come.
+                data.admin.0.pause();
+                data.before_reset(false);
                 Recovery::NeedReset
             }
             ChannelState::PermanentFailure => {
@@ -368,12 +360,12 @@ impl pci_ext::Driver for Driver {
     }
 
     fn slot_reset<'bound>(
-        pdev: &'bound pci::Device<Core<'_>>,
+        _pdev: &'bound pci::Device<Core<'_>>,
         data: Pin<&'bound Self::Data<'bound>>,
     ) -> Recovery {
         // Another function may have asked for the reset, which nobody told us of.
-        data.before_reset();
-        match data.take_back(pdev) {
+        data.before_reset(false);
+        match data.after_reset() {
             Ok(()) => Recovery::Recovered,
             Err(_) => Recovery::Disconnect,
         }

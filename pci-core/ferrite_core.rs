@@ -17,6 +17,7 @@ mod functions;
 mod health;
 mod irq;
 mod kunit;
+mod life;
 #[expect(
     unreachable_pub,
     reason = "the logic is also a crate of its own, on the host"
@@ -24,6 +25,7 @@ mod kunit;
 mod logic;
 mod port;
 mod rate;
+mod reporters;
 mod resource;
 mod retire;
 mod routes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Looks after the device while nobody waits for it: a heartbeat that stops, registers that read as
-//! all ones, a fatal state. Commands fail at once from then on.
+//! all ones, a fatal state. Commands fail at once from then on, and health reporters tell.
 
 use kernel::{
     impl_has_delayed_work,
@@ -12,7 +12,9 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        new_mutex,
+        Arc,
+        Mutex, //
     },
     time::{
         msecs_to_jiffies,
@@ -28,7 +30,10 @@ use kernel_ext::work::{
     cancel_delayed_sync, //
 };
 
-use crate::adminq::AdminQueue;
+use crate::{
+    adminq::AdminQueue,
+    reporters::Reporters, //
+};
 
 /// How often to look.
 const INTERVAL: Msecs = 1000;
@@ -37,6 +42,8 @@ const INTERVAL: Msecs = 1000;
 struct Watch {
     admin: Arc<AdminQueue>,
     over: Atomic<bool>,
+    #[pin]
+    reporters: Mutex<Option<Reporters>>,
     #[pin]
     work: DelayedWork<Watch>,
 }
@@ -56,6 +63,9 @@ impl WorkItem for Watch {
 
     fn run(this: Arc<Watch>) {
         this.admin.tick();
+        if let Some(reporters) = &mut *this.reporters.lock() {
+            reporters.look();
+        }
         if !this.over.load(Relaxed) {
             this.enqueue();
         }
@@ -72,12 +82,19 @@ impl Health {
             pin_init!(Watch {
                 admin,
                 over: Atomic::new(false),
+                reporters <- new_mutex!(None),
                 work <- new_delayed_work!("ferrite_health"),
             }),
             GFP_KERNEL,
         )?;
         watch.clone().enqueue();
         Ok(Self(watch))
+    }
+
+    /// Has `reporters` tell what is seen, until what is returned is dropped. Their instance must be registered for so long.
+    pub(crate) fn report_to(&self, reporters: Reporters) -> Reporting {
+        *self.0.reporters.lock() = Some(reporters);
+        Reporting(self.0.clone())
     }
 }
 
@@ -86,5 +103,17 @@ impl Drop for Health {
         self.0.over.store(true, Relaxed);
         // It may have missed that and be queued again, once.
         while cancel_delayed_sync(&self.0) {}
+    }
+}
+
+/// What is seen is told while this lives.
+pub(crate) struct Reporting(Arc<Watch>);
+
+impl Drop for Reporting {
+    fn drop(&mut self) {
+        // This waits for a report, and the recovery that it brought about. They go without the lock, which a report has
+        // around that of the instance.
+        let reporters = self.0.reporters.lock().take();
+        drop(reporters);
     }
 }

@@ -69,9 +69,14 @@ impl Memory {
         self.devlink.as_ptr()
     }
 
+    /// Returns whether this thread holds the lock.
+    pub(super) fn is_locked_here(&self) -> bool {
+        self.holder.load(Relaxed) == this_thread()
+    }
+
     /// Locks the instance, unless this thread has done so already.
     pub(super) fn lock(self: &Arc<Self>) -> Guard<'_> {
-        let outermost = self.holder.load(Relaxed) != this_thread();
+        let outermost = !self.is_locked_here();
         if outermost {
             // SAFETY: by the invariants of this type.
             unsafe { bindings::devl_lock(self.as_raw()) };

@@ -34,7 +34,7 @@ pub enum BadOrder {
 }
 
 /// Opcode that stands for any, as [`InjectFault`] says.
-const ANY_OPCODE: u16 = 0xffff;
+pub const ANY_OPCODE: u16 = 0xffff;
 
 /// Reads a line.
 ///
