@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! devlink: instances, what they tell of a device, ports and the functions behind them, parameters,
-//! resources, rates, health reporters.
+//! resources, rates, regions, health reporters.
 //!
 //! A driver implements [`Ops`] for its data and makes an [`Instance`] of it. Each operation that the
 //! driver implements shows in the C table of operations; others stay empty, so that devlink itself
@@ -30,6 +30,7 @@ mod param;
 mod port;
 mod port_ops;
 mod rate;
+mod region;
 mod resource;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
@@ -74,6 +75,10 @@ pub use rate::{
     RateOps,
     Setting,
     TRAFFIC_CLASSES, //
+};
+pub use region::{
+    Region,
+    RegionRegistration, //
 };
 pub use resource::{
     Occupancy,

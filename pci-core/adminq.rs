@@ -299,6 +299,20 @@ impl AdminQueue {
         self.rings.bus()
     }
 
+    /// Returns the byte at this offset of both rings, the submission ring first.
+    pub(crate) fn ring_byte(&self, offset: usize) -> u8 {
+        let Rings {
+            submissions,
+            answers,
+        } = &self.rings;
+        let (size, rest) = (size_of::<Submission>(), size_of::<Answer>());
+        // CAST: a slot is less than the depth of the ring.
+        match offset.checked_sub(SLOTS * size) {
+            None => submissions.read((offset / size) as u32).as_bytes()[offset % size],
+            Some(offset) => answers.read((offset / rest) as u32).as_bytes()[offset % rest],
+        }
+    }
+
     /// Returns the time that a command may take.
     pub(crate) fn timeout(&self) -> Msecs {
         self.timeout.load(Relaxed)

@@ -82,6 +82,11 @@ impl Bar {
         self.0.read32(register.offset)
     }
 
+    /// Reads the word at an offset, register or not.
+    pub(crate) fn word(&self, offset: u32) -> u32 {
+        self.0.read32(offset)
+    }
+
     /// Resets the function and waits until that is over.
     pub(crate) fn reset(&self) -> Result<(), Unfit> {
         if !self.alive() {

@@ -25,6 +25,7 @@ mod life;
 mod logic;
 mod port;
 mod rate;
+mod region;
 mod reporters;
 mod resource;
 mod retire;

@@ -58,6 +58,7 @@ use crate::{
         fault::ANY_OPCODE,
         port::Registers, //
     },
+    region::Regions,
 };
 
 /// A device that fails again so soon after its recovery is left alone.
@@ -175,6 +176,7 @@ impl Reporter for Firmware {
 /// The device was given up.
 struct Fatal {
     view: Arc<View>,
+    regions: Regions,
     life: Gate<Life>,
 }
 
@@ -194,9 +196,14 @@ impl Reporter for Fatal {
     fn dump(
         &self,
         message: &mut Message<'_>,
-        _locked: &Locked<'_>,
+        locked: &Locked<'_>,
         _extack: &mut ExtAck<'_>,
     ) -> Result {
+        // There may be as many as there can be already; the dump is of use without one.
+        match self.regions.snapshot(locked) {
+            Ok(id) => message.number(c"snapshot", id.into()),
+            Err(error) => message.text(c"snapshot", fmt!("none: {error:?}"))?,
+        }
         self.view.dump(message)
     }
 
@@ -238,6 +245,7 @@ impl Reporters {
         let view = Arc::new(View { board, bar }, GFP_KERNEL)?;
         let firmware = Arc::new(Firmware(view.clone()), GFP_KERNEL)?;
         let fatal = Fatal {
+            regions: Regions::new(view.bar.clone(), view.board.admin.clone(), locked)?,
             view: view.clone(),
             life: Gate::new(device, life)?,
         };

@@ -70,6 +70,8 @@ def a_firmware_that_hangs_is_recovered_under_traffic():
     dump = told(left, "fw_fatal", "dump show")
     ksft_in("lost: ", dump)
     ksft_in("AdminStatus: ", dump)
+    ksft_in("snapshot: 0", dump)
+    ksft_in("snapshot [0", cmd(f"devlink region show pci/{left}/admin_rings").stdout)
     made.left.ping(made.right.ipv4)
 
 

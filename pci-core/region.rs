@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regions of devlink: the registers, and the rings of the admin queue, as the device and the driver have left them.
+
+use core::mem::size_of;
+
+use ferrite_abi::admin::{
+    Completion,
+    Submission, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::devlink::{
+    Locked,
+    Region,
+    RegionRegistration, //
+};
+
+use crate::{
+    adminq::{
+        AdminQueue,
+        SLOTS, //
+    },
+    bar::Bar, //
+};
+
+/// How many snapshots of each there may be.
+const SNAPSHOTS: u32 = 8;
+/// How far registers reach, in bytes.
+const REGISTERS: usize = 0x200;
+
+const _: () = assert!({
+    let last = ferrite_abi::regs::REGISTERS[ferrite_abi::regs::REGISTERS.len() - 1];
+    last.offset as usize + 4 <= REGISTERS
+});
+
+/// The registers, little-endian.
+struct Registers(Bar);
+
+impl Region for Registers {
+    const NAME: &'static CStr = c"registers";
+    const SNAPSHOTS: u32 = SNAPSHOTS;
+    const SIZE: usize = REGISTERS;
+
+    fn read(&self, offset: usize, data: &mut [u8]) -> Result {
+        for (at, byte) in (offset..).zip(data) {
+            let word = self.0.word(u32::try_from(at & !3)?).to_le_bytes();
+            *byte = word[at & 3];
+        }
+        Ok(())
+    }
+}
+
+/// The submission ring of the admin queue, and after it the completion ring.
+struct AdminRings(Arc<AdminQueue>);
+
+const SUBMISSIONS: usize = SLOTS * size_of::<Submission>();
+const COMPLETIONS: usize = SLOTS * size_of::<Completion>();
+
+impl Region for AdminRings {
+    const NAME: &'static CStr = c"admin_rings";
+    const SNAPSHOTS: u32 = SNAPSHOTS;
+    const SIZE: usize = SUBMISSIONS + COMPLETIONS;
+
+    fn read(&self, offset: usize, data: &mut [u8]) -> Result {
+        for (at, byte) in (offset..).zip(data) {
+            *byte = self.0.ring_byte(at);
+        }
+        Ok(())
+    }
+}
+
+/// The regions of a function.
+pub(crate) struct Regions([RegionRegistration; 2]);
+
+impl Regions {
+    /// Adds them to the instance whose lock is held.
+    pub(crate) fn new(bar: Bar, admin: Arc<AdminQueue>, locked: &Locked<'_>) -> Result<Self> {
+        Ok(Self([
+            locked.add_region(Arc::new(Registers(bar), GFP_KERNEL)?)?,
+            locked.add_region(Arc::new(AdminRings(admin), GFP_KERNEL)?)?,
+        ]))
+    }
+
+    /// Takes snapshots of all, under one id, which is returned.
+    pub(crate) fn snapshot(&self, locked: &Locked<'_>) -> Result<u32> {
+        locked.snapshot(&self.0)
+    }
+}
