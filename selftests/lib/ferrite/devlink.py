@@ -144,13 +144,13 @@ class Sf:
         return wait_for(lambda: self.netdev, f"the net device of {self.name}")
 
 
-def bridge(*netdevs):
+def bridge(*netdevs, name="bench"):
     """Bridges representors, for the length of the test: what a switch in legacy mode does by itself."""
-    ip("link add name bench type bridge")
-    defer(ip, "link del bench")
+    ip(f"link add name {name} type bridge")
+    defer(ip, f"link del {name}")
     for netdev in netdevs:
-        ip(f"link set {netdev} master bench up")
-    ip("link set bench up")
+        ip(f"link set {netdev} master {name} up")
+    ip(f"link set {name} up")
 
 
 def make_sf(pci, number, words=""):
