@@ -22,8 +22,9 @@ use crate::wire::*;
 
 /// Version of the stream.
 ///
-/// Version 1 had no `uuid` in [`IdentityRecord`] and no [`StreamTag::INTERRUPTS`].
-pub const STREAM_VERSION: u16 = 2;
+/// Version 1 had no `uuid` in [`IdentityRecord`] and no [`StreamTag::INTERRUPTS`]; version 2 no `loops` in
+/// [`PortRecord`] and no [`StreamTag::FRAMES`].
+pub const STREAM_VERSION: u16 = 3;
 /// Oldest version of the stream that is written and read.
 pub const OLDEST_STREAM: u16 = 1;
 /// First bytes of the payload of a stream's first record.
@@ -74,6 +75,8 @@ codes! {
         INTERRUPTS = 0x0010;
         /// [`PortStats`](crate::cmd::PortStats).
         STATS = 0x8011;
+        /// [`FrameStats`](crate::cmd::FrameStats).
+        FRAMES = 0x8013;
         /// [`StreamEnd`]: the last record.
         END = 0x0012;
     }
@@ -229,10 +232,10 @@ pub struct PortRecord {
     pub mode: U16,
     /// 1 if packets pass.
     pub open: u8,
-    /// Reserved.
-    pub rsvd: u8,
+    /// 1 if the port is turned around.
+    pub loops: u8,
 }
-layout!(PortRecord: 12 { mac @ 0, mtu @ 6, mode @ 8, open @ 10, rsvd @ 11 });
+layout!(PortRecord: 12 { mac @ 0, mtu @ 6, mode @ 8, open @ 10, loops @ 11 });
 
 /// A context of receive side scaling; the table follows.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -218,7 +218,7 @@ structs! {
         max_mtu, max_contexts, max_filters, max_depth_log2, rsvd
     }
     mig::IdentityRecord { mac, vlan, caps, max_eqs, function, rsvd, rate, uuid }
-    mig::PortRecord { mac, mtu, mode, open, rsvd }
+    mig::PortRecord { mac, mtu, mode, open, loops }
     mig::RssRecord { transform, fields, key }
     mig::FilterRecord { action, queue, context, rsvd, key, mask }
     mig::RegisterRecord {

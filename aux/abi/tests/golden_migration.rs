@@ -259,9 +259,9 @@ fn setup_of_a_function_in_a_stream() {
             mtu: U16::new(1500),
             mode: U16::new(2),
             open: 1,
-            rsvd: 0,
+            loops: 1,
         },
-        "02 00 00 00 88 89 dc 05 02 00 01 00",
+        "02 00 00 00 88 89 dc 05 02 00 01 01",
     );
     golden(
         RssRecord {

@@ -14,6 +14,7 @@ use std::fmt::{
 use ferrite_abi::cmd::{
     CreateQueue,
     FilterAction,
+    FrameStats,
     PortStats,
     QueueFlags,
     RssTransform,
@@ -211,9 +212,14 @@ fn print_payload(
             let state = if port.open == 1 { "open" } else { "closed" };
             let mode = flags(RxMode::NAMED, port.mode.get().into());
             let mtu = port.mtu.get();
+            let way = if port.loops == 1 {
+                ", turned around"
+            } else {
+                ""
+            };
             line!(
                 text,
-                "    {state}, mac {}, mtu {mtu}, mode {mode}",
+                "    {state}, mac {}, mtu {mtu}, mode {mode}{way}",
                 mac(&port.mac)
             );
         }
@@ -337,6 +343,13 @@ fn print_payload(
                 if value != 0 {
                     line!(text, "    {name} {value}");
                 }
+            }
+        }
+        StreamTag::FRAMES => {
+            let (stats, _) = record.read::<FrameStats>(size_of::<FrameStats>())?;
+            for (way, counters) in [("sent", stats.tx), ("arrived", stats.rx)] {
+                let (frames, octets) = (counters.frames.get(), counters.octets.get());
+                line!(text, "    {way} {frames} frames of {octets} bytes");
             }
         }
         StreamTag::END => {

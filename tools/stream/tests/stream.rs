@@ -50,12 +50,14 @@ fn every_record_is_named() {
     let text = print(&stream()).unwrap();
     let expected = [
         "0x000000     0 HEADER 0, 40 bytes",
-        "    version 2, for readers from 1 on",
+        "    version 3, for readers from 1 on",
         " TX_QUEUE 0, 40 bytes",
         " RX_STATE 0, 32 bytes",
         " RX_PACKET 0, ",
         "    packet of 43 bytes: 525400123457020202020202",
         " STATS 0, optional, 144 bytes",
+        " FRAMES 0, optional, 192 bytes",
+        "    arrived 1 frames of 64 bytes",
         " END 0, 8 bytes",
         "    after ",
     ];

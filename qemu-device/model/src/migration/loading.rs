@@ -14,6 +14,7 @@ use std::collections::{
 use ferrite_abi::admin::Completion;
 use ferrite_abi::cmd::{
     CreateQueue,
+    FrameStats,
     LoadVerdict,
     PortStats,
     Rate,
@@ -183,6 +184,7 @@ fn shape(tag: StreamTag) -> Option<(u16, usize, usize)> {
         }
         StreamTag::INTERRUPTS => one(0, 2 * usize::from(ferrite_abi::ids::MAX_VECTORS)),
         StreamTag::STATS => one(size_of::<PortStats>(), size_of::<PortStats>()),
+        StreamTag::FRAMES => one(size_of::<FrameStats>(), size_of::<FrameStats>()),
         StreamTag::END => one(size_of::<StreamEnd>(), size_of::<StreamEnd>()),
         _ => None,
     }
@@ -672,13 +674,14 @@ fn build_port(loading: &Loading, own: &Function, places: u16) -> Result<Port, Re
     let invalid = || loading.invalid(StreamTag::PORT);
     let known = RxMode::PROMISCUOUS.with(RxMode::ALL_MULTICAST);
     let mode = RxMode(record.mode.get());
-    if record.open > 1 || !known.contains(mode) {
+    if record.open > 1 || record.loops > 1 || !known.contains(mode) {
         return Err(invalid());
     }
     let mut port = Port::new(Mac(record.mac));
     port.mtu = record.mtu.get();
     port.mode = mode;
     port.open = record.open == 1;
+    port.loops = record.loops == 1;
     if let Some((_, bytes)) = loading.get::<[u8; 0]>(StreamTag::ADDRESSES, 0) {
         if bytes.len() % 6 != 0 {
             return Err(loading.invalid(StreamTag::ADDRESSES));
@@ -716,6 +719,10 @@ fn build_port(loading: &Loading, own: &Function, places: u16) -> Result<Port, Re
     port.stats = match loading.get::<PortStats>(StreamTag::STATS, 0) {
         Some((stats, _)) => stats,
         None => own.port.stats,
+    };
+    port.frames = match loading.get::<FrameStats>(StreamTag::FRAMES, 0) {
+        Some((frames, _)) => frames,
+        None => own.port.frames,
     };
     port.check(places.into()).map_err(|_| invalid())?;
     Ok(port)

@@ -78,7 +78,7 @@ impl Device {
                 setup.insert((tag.0, instance), payload);
             };
             self.add_identity(slot, function, version, &mut add);
-            add_setup(function, &mut add);
+            add_setup(function, version, &mut add);
             let mut add = |tag: StreamTag, instance: u16, payload: Vec<u8>| {
                 live.push(((tag.0, instance), payload));
             };
@@ -185,6 +185,10 @@ impl Device {
             add(StreamTag::INTERRUPTS, 0, vectors);
         }
         add(StreamTag::STATS, 0, function.port.stats.as_bytes().to_vec());
+        if version > 2 {
+            let frames = function.port.frames;
+            add(StreamTag::FRAMES, 0, frames.as_bytes().to_vec());
+        }
     }
 
     /// Returns the vectors whose interrupt was raised and not delivered, as they are masked.
@@ -215,14 +219,14 @@ impl Device {
 }
 
 /// Adds what a driver set up.
-fn add_setup(function: &Function, add: &mut dyn FnMut(StreamTag, u16, Vec<u8>)) {
+fn add_setup(function: &Function, version: u16, add: &mut dyn FnMut(StreamTag, u16, Vec<u8>)) {
     let port = &function.port;
     let record = PortRecord {
         mac: port.mac.0,
         mtu: U16::new(port.mtu),
         mode: U16::new(port.mode.0),
         open: port.open.into(),
-        rsvd: 0,
+        loops: (version > 2 && port.loops).into(),
     };
     add(StreamTag::PORT, 0, record.as_bytes().to_vec());
     let addresses = port.filter.iter().flat_map(|mac| mac.0).collect();

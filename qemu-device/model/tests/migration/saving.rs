@@ -93,7 +93,7 @@ fn parts_come_one_after_the_other() {
     );
     pf.end_save(m, VF[0]).unwrap();
     assert_eq!(pf.resume(m, VF[0], SuspendLevel::RUNNING), Ok(()));
-    let unknown = pf.save_part(m, VF[0], SavePass::SETUP, 3);
+    let unknown = pf.save_part(m, VF[0], SavePass::SETUP, 4);
     assert_eq!(unknown.err(), Some(Status::NOT_SUPPORTED));
 }
 

@@ -50,7 +50,7 @@ fn what_does_not_fit_is_refused_with_the_header() {
     let m = &mut m;
     let good = parts(&saved(m, &mut pf));
     let cases: [(usize, &[u8], StreamFault); 8] = [
-        (8, &[3, 0, 3, 0], StreamFault::VERSION),
+        (8, &[4, 0, 4, 0], StreamFault::VERSION),
         (8, &[0, 0, 0, 0], StreamFault::VERSION),
         (14, &[2], StreamFault::VERSION),
         (23, &[0x80], StreamFault::FEATURES),
@@ -203,10 +203,34 @@ fn older_version_is_written_and_read() {
 }
 
 #[test]
+fn port_stays_turned_around_and_goes_on_counting_frames() {
+    let (mut m, mut pf, mut guest) = machine(1);
+    let loopback = SetLoopback {
+        enable: 1,
+        rsvd: [0; 3],
+    };
+    guest.driver.send(&mut m, loopback).unwrap();
+    let frames = |m: &mut Machine, pf: &mut Driver, vf| {
+        let (_, stats) = pf.fetch_about(m, vf, QueryFrames {}).unwrap();
+        (stats.tx.frames.get(), stats.rx.frames.get())
+    };
+    guest.rx[0].post(&mut m, 4);
+    guest.send(&mut m, b"x");
+    assert_eq!(frames(&mut m, &mut pf, VF[0]), (1, 1));
+    let stream = saved(&mut m, &mut pf);
+    assert_eq!(load(&mut m, &mut pf, &stream), StreamFault::NONE);
+    guest.moved(1);
+    pf.resume(&mut m, VF[1], SuspendLevel::RUNNING).unwrap();
+    m.device.reset_function(&mut m.host, PciFn::vf(0));
+    guest.send(&mut m, b"y");
+    assert_eq!(frames(&mut m, &mut pf, VF[1]), (2, 2));
+}
+
+#[test]
 fn newer_version_is_read_as_far_as_it_is_known() {
     let (mut m, mut pf, _guest) = machine(1);
     let mut newer = parts(&saved(&mut m, &mut pf));
-    newer[0].2[8] = 3;
+    newer[0].2[8] = 4;
     for part in &mut newer {
         if [StreamTag::HEADER, StreamTag::IDENTITY, StreamTag::PORT].contains(&part.0) {
             part.2.extend([0xff; 12]);
