@@ -31,6 +31,10 @@ pub struct QueueState {
 }
 layout!(QueueState: 128 { tail @ 0, arm @ 4, rsvd_driver @ 8, cq_tail @ 64, doorbell_event @ 68 });
 
+/// Bytes of a place for the headers of a packet. With `HEADERS` there are as many as the ring of completions
+/// is deep, right behind it; the headers of a packet are in that of its first completion.
+pub const HEADER_PLACE: u32 = 256;
+
 /// Largest packet that segments are joined into, in bytes of layer 3.
 pub const MAX_COALESCED: u32 = 0xffff;
 
@@ -163,14 +167,14 @@ pub struct RxCompletion {
     pub segments: U16,
     /// Offset of the TCP header, with [`RxFlags::COALESCED`].
     pub l4_offset: U16,
-    /// Reserved.
-    pub rsvd: [u8; 2],
+    /// Bytes of the packet in the place for headers, before those in buffers.
+    pub header_len: U16,
     /// Time of arrival in nanoseconds of the device clock.
     pub timestamp: U64,
 }
 layout!(RxCompletion: 32 {
     cookie @ 0, len @ 4, hash @ 8, flags @ 12, vlan @ 14, mss @ 16, segments @ 18, l4_offset @ 20,
-    rsvd @ 22, timestamp @ 24,
+    header_len @ 22, timestamp @ 24,
 });
 
 codes! {

@@ -27,6 +27,9 @@ codes! {
         /// Puts the data of TCP segments behind their headers into buffers of its own; needs the
         /// feature `HEADER_SPLIT`. Does not go with `COALESCE`.
         SPLIT = 1 << 2;
+        /// With `SPLIT`: puts headers in the [places](crate::desc::HEADER_PLACE) behind the ring of
+        /// completions and not in buffers. `ModifyQueue` cannot change it.
+        HEADERS = 1 << 3;
     }
 }
 

@@ -210,7 +210,7 @@ structs! {
     desc::TxCompletion { index, status, flags, timestamp }
     desc::RxDesc { addr, len, cookie }
     desc::RxCompletion {
-        cookie, len, hash, flags, vlan, mss, segments, l4_offset, rsvd, timestamp
+        cookie, len, hash, flags, vlan, mss, segments, l4_offset, header_len, timestamp
     }
     mig::RecordHeader { tag, instance, length, number, checksum }
     mig::StreamHeader {
@@ -326,6 +326,7 @@ constants! {
     desc::RING_ALIGN = desc::RING_ALIGN;
     desc::MAX_TX_SEGMENTS = desc::MAX_TX_SEGMENTS;
     desc::MAX_TX_PACKET = desc::MAX_TX_PACKET;
+    desc::HEADER_PLACE = desc::HEADER_PLACE;
     desc::MAX_COALESCED = desc::MAX_COALESCED;
     event::EVENT_PAYLOAD = event::EVENT_PAYLOAD;
     ids::PCI_VENDOR = ids::PCI_VENDOR;

@@ -761,7 +761,7 @@ fn rx_completion() {
             mss: U16::new(1448),
             segments: U16::new(12),
             l4_offset: U16::new(54),
-            rsvd: [0; 2],
+            header_len: U16::new(66),
             timestamp: U64::new(0x0000_0000_3b9a_ca00),
         },
         "78 56 34 12
@@ -772,7 +772,7 @@ fn rx_completion() {
          a8 05
          0c 00
          36 00
-         00*2
+         42 00
          00 ca 9a 3b 00 00 00 00",
     );
 }

@@ -23,6 +23,7 @@ use ferrite_abi::desc::{
     RxDesc,
     TxCompletion,
     TxDesc,
+    HEADER_PLACE,
     RING_ALIGN,
     STATE_ALIGN, //
 };
@@ -103,6 +104,9 @@ impl Saved for Kind {
         Self::of(QueueKind(u16::load(reader)?)).ok_or(LoadError::Invalid("kind of a queue"))
     }
 }
+
+/// Size of a place for headers.
+const PLACE: usize = HEADER_PLACE as usize;
 
 /// A TX or RX queue, as far as both are the same.
 #[derive(Debug)]
@@ -300,8 +304,13 @@ impl Queue {
         };
         let entries = self.depth.entries() as usize;
         let (desc, completion) = self.kind.entry_sizes();
+        let places = if self.flags.contains(QueueFlags::HEADERS) {
+            entries * PLACE
+        } else {
+            0
+        };
         good(self.ring_addr, RING_ALIGN, entries * desc)
-            && good(self.cq_addr, RING_ALIGN, entries * completion)
+            && good(self.cq_addr, RING_ALIGN, entries * completion + places)
             && good(self.state_addr, STATE_ALIGN, size_of::<QueueState>())
     }
 
@@ -493,6 +502,24 @@ impl Queue {
         Timer::Interrupt(self.slot, self.kind, self.index)
     }
 
+    /// Writes the headers of the packet whose first completion is the next but `pending`.
+    pub(crate) fn write_headers(
+        &self,
+        bus: &mut Bus<'_>,
+        pending: usize,
+        headers: &[u8],
+    ) -> Result<(), DmaFault> {
+        // CAST: bounded by the ring.
+        let slot = self.depth.slot(self.cq_tail.plus(pending as u32));
+        bus.write(self.header_places() + (slot * PLACE) as u64, headers)
+    }
+
+    /// Returns where the places for headers begin.
+    fn header_places(&self) -> u64 {
+        let (_, completion) = self.kind.entry_sizes();
+        self.cq_addr + (self.depth.entries() as usize * completion) as u64
+    }
+
     /// Reads a word of the state block.
     fn load(&self, bus: &mut Bus<'_>, offset: usize) -> Result<u32, QueueSyndrome> {
         bus.load(self.state_addr + offset as u64).map_err(fault)
@@ -503,6 +530,7 @@ impl Queue {
 pub(crate) fn can_have(kind: Kind, flags: QueueFlags) -> bool {
     known_flags(kind).contains(flags)
         && !flags.contains(QueueFlags::COALESCE.with(QueueFlags::SPLIT))
+        && (flags.contains(QueueFlags::SPLIT) || !flags.contains(QueueFlags::HEADERS))
 }
 
 /// Returns the flags that a queue may have.
@@ -511,7 +539,8 @@ fn known_flags(kind: Kind) -> QueueFlags {
         Kind::Tx => QueueFlags(0),
         Kind::Rx => QueueFlags::COALESCE
             .with(QueueFlags::TIMESTAMP)
-            .with(QueueFlags::SPLIT),
+            .with(QueueFlags::SPLIT)
+            .with(QueueFlags::HEADERS),
     }
 }
 

@@ -11,7 +11,8 @@ use ferrite_abi::cmd::{
 use ferrite_abi::desc::{
     RxCompletion,
     RxDesc,
-    RxFlags, //
+    RxFlags,
+    HEADER_PLACE, //
 };
 use ferrite_abi::event::QueueSyndrome;
 use ferrite_abi::mig::{
@@ -264,7 +265,7 @@ impl RxQueue {
         parts: [&[u8]; 2],
         about: RxCompletion,
     ) -> Result<Outcome, QueueSyndrome> {
-        let pieces = self.pieces(parts);
+        let pieces = self.in_buffers(parts);
         if self.waiting.is_empty() && !self.starved && self.has_room(bus, pieces)? {
             return Ok(match self.fill(bus, parts, about) {
                 Ok(()) => Outcome::Filled,
@@ -292,6 +293,31 @@ impl RxQueue {
             tcp_headers(&parts.concat())
         };
         headers.map_or([length, 0], |headers| [headers, length - headers])
+    }
+
+    /// Returns whether headers are put in places of their own.
+    fn has_places(&self) -> bool {
+        self.queue.flags.contains(QueueFlags::HEADERS)
+    }
+
+    /// Returns how many bytes of a packet are put in the place for its headers: those of its headers if it is
+    /// split, and what there is room for if not.
+    fn placed(&self, parts: [&[u8]; 2]) -> usize {
+        let place = HEADER_PLACE as usize;
+        match self.pieces(parts) {
+            [headers, data] if data > 0 && headers <= place => headers,
+            [length, data] => (length + data).min(place),
+        }
+    }
+
+    /// Returns the lengths of the pieces of a packet that are put in buffers, at least one.
+    fn in_buffers(&self, parts: [&[u8]; 2]) -> [usize; 2] {
+        if self.has_places() {
+            let length = parts[0].len() + parts[1].len();
+            [(length - self.placed(parts)).max(1), 0]
+        } else {
+            self.pieces(parts)
+        }
     }
 
     /// Returns whether there are buffers for pieces of these lengths, having read their descriptors. If not,
@@ -352,14 +378,32 @@ impl RxQueue {
         about: RxCompletion,
     ) -> Result<(), DmaFault> {
         let first = self.done.len();
-        // What is left of the headers, if the packet is split.
-        let [mut headers, data] = self.pieces(parts);
-        if data == 0 {
-            headers = 0;
-        }
         let mut rest = parts;
         let mut result = Ok(());
-        while result.is_ok() && !(rest[0].is_empty() && rest[1].is_empty()) {
+        let mut about = about;
+        // What is left of the headers, if they are to be in a buffer of their own.
+        let mut headers = 0;
+        if self.has_places() {
+            let mut place = Vec::with_capacity(HEADER_PLACE as usize);
+            let length = self.placed(parts);
+            for part in &mut rest {
+                let (now, later) = part.split_at(part.len().min(length - place.len()));
+                place.extend_from_slice(now);
+                *part = later;
+            }
+            // CAST: no more than a place holds.
+            about.header_len = U16::new(length as u16);
+            result = self.queue.write_headers(bus, first, &place);
+        } else {
+            let [length, data] = self.pieces(parts);
+            if data > 0 {
+                headers = length;
+            }
+        }
+        // At least one, by which the driver is told.
+        while self.done.len() == first
+            || result.is_ok() && !(rest[0].is_empty() && rest[1].is_empty())
+        {
             let Some(desc) = self.buffers.get(self.next).copied() else {
                 break;
             };
@@ -428,7 +472,7 @@ impl RxQueue {
     ) -> Result<(), QueueSyndrome> {
         self.starved = false;
         while let Some(bytes) = self.waiting.first() {
-            let pieces = self.pieces([bytes, &[]]);
+            let pieces = self.in_buffers([bytes, &[]]);
             if !self.has_room(bus, pieces)? {
                 break;
             }

@@ -35,6 +35,10 @@ struct Net {
 
 /// A PF whose RX queue splits what is longer than `split_above`.
 fn net(split_above: u16) -> Net {
+    net_with(QueueFlags::SPLIT, split_above)
+}
+
+fn net_with(flags: QueueFlags, split_above: u16) -> Net {
     let mut machine = Machine::new(Config {
         mac: frame::DESTINATION,
         ..Config::default()
@@ -48,7 +52,7 @@ fn net(split_above: u16) -> Net {
     };
     driver.send(&mut machine, destroy).unwrap();
     let command = CreateQueue {
-        flags: QueueFlags::SPLIT.0,
+        flags: flags.0,
         split_above: U16::new(split_above),
         ..rx.rings.command(QueueKind::RX, 0)
     };
@@ -148,4 +152,68 @@ fn segments_are_not_joined_and_split() {
         net.driver.send(&mut net.machine, create),
         Err(Status::INVALID_FIELD)
     );
+}
+
+/// With places for headers.
+const PLACES: QueueFlags = QueueFlags::SPLIT.with(QueueFlags::HEADERS);
+
+#[test]
+fn headers_are_in_their_place() {
+    let mut net = net_with(PLACES, 0);
+    let udp = frame::udp4(&[9; 500]);
+    let frames = [
+        // Bytes in the place, and in buffers.
+        (frame::tcp4(&[7; 100]), HEADERS, 100),
+        (frame::tcp6(&[8; 10]), HEADERS + 20, 10),
+        (frame::tcp4(b""), frame::tcp4(b"").len(), 0),
+        (udp.clone(), 256, udp.len() - 256),
+    ];
+    // More than once around the ring.
+    for _ in 0..20 {
+        net.rx.post(&mut net.machine, 4);
+        for (frame, ..) in &frames {
+            net.machine.receive(frame);
+        }
+        let packets = net.rx.reap(&mut net.machine);
+        assert_eq!(packets.len(), frames.len());
+        for (packet, (frame, in_place, in_buffers)) in packets.iter().zip(&frames) {
+            assert_eq!(&packet.bytes, frame);
+            assert_eq!(usize::from(packet.about.header_len.get()), *in_place);
+            assert_eq!(packet.about.len.get() as usize, *in_buffers);
+            assert_eq!(packet.buffers, 1);
+        }
+    }
+}
+
+#[test]
+fn headers_wait_with_their_packet() {
+    let mut net = net_with(PLACES, 0);
+    let bytes = frame::tcp4(&[7; 100]);
+    net.machine.receive(&bytes);
+    net.rx.post(&mut net.machine, 1);
+    let packets = net.rx.reap(&mut net.machine);
+    assert_eq!((packets[0].buffers, &packets[0].bytes), (1, &bytes));
+}
+
+#[test]
+fn places_are_there_from_the_beginning_or_never() {
+    for (flags, wanted) in [(PLACES, QueueFlags::SPLIT), (QueueFlags::SPLIT, PLACES)] {
+        let mut net = net_with(flags, 0);
+        let modify = |flags: QueueFlags| ModifyQueue {
+            kind: U16::new(QueueKind::RX.0),
+            flags: flags.0,
+            ..ModifyQueue::default()
+        };
+        let done = net.driver.send(&mut net.machine, modify(wanted));
+        assert_eq!(done, Err(Status::INVALID_FIELD));
+        net.driver.send(&mut net.machine, modify(flags)).unwrap();
+    }
+    let mut net = net(0);
+    let rings = Rings::unborn(PciFn::PF, &mut net.machine, QueueKind::RX, 1, 4);
+    let create = CreateQueue {
+        flags: QueueFlags::HEADERS.0,
+        ..rings.command(QueueKind::RX, 1)
+    };
+    let done = net.driver.send(&mut net.machine, create);
+    assert_eq!(done, Err(Status::INVALID_FIELD));
 }

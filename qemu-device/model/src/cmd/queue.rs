@@ -105,7 +105,11 @@ impl Handler for ModifyQueue {
         let kind = kind(self.kind)?;
         check_flags(kind, self.flags)?;
         let index = self.index.get();
-        find(call, kind, index)?;
+        let had = find(call, kind, index)?.flags;
+        if had.contains(QueueFlags::HEADERS) != QueueFlags(self.flags).contains(QueueFlags::HEADERS)
+        {
+            return Err(Status::INVALID_FIELD);
+        }
         call.device.modify_queue(call.host, call.target, kind, self);
         Ok(())
     }

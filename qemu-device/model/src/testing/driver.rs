@@ -30,7 +30,8 @@ use ferrite_abi::desc::{
     RxFlags,
     TxCompletion,
     TxDesc,
-    TxFlags, //
+    TxFlags,
+    HEADER_PLACE, //
 };
 use ferrite_abi::event::Event;
 use ferrite_abi::ids::FunctionId;
@@ -457,7 +458,8 @@ impl Rings {
             (
                 Doorbell::Rx(index),
                 size_of::<RxDesc>(),
-                size_of::<RxCompletion>(),
+                // The places for headers follow the ring.
+                size_of::<RxCompletion>() + HEADER_PLACE as usize,
             )
         };
         Self {
@@ -489,6 +491,12 @@ impl Rings {
             coalesce_usecs: U16::new(0),
             split_above: U16::new(0),
         }
+    }
+
+    /// Returns the address of the place for headers that belongs to an RX completion.
+    fn place(&self, index: Index) -> u64 {
+        let places = self.cq + (self.depth.entries() as usize * size_of::<RxCompletion>()) as u64;
+        places + self.depth.slot(index) as u64 * u64::from(HEADER_PLACE)
     }
 
     /// Writes descriptors, publishes them, and rings if the device wants to be told.
@@ -647,15 +655,21 @@ impl RxQueue {
     ///
     /// When the last packet is not whole.
     pub fn reap(&mut self, machine: &mut Machine) -> Vec<RxPacket> {
+        let mut index = self.rings.cq_head;
         let completions: Vec<RxCompletion> = self.rings.reap(machine);
         let mut packets = Vec::new();
         let mut packet: Option<RxPacket> = None;
         for completion in completions {
-            let packet_now = packet.get_or_insert_with(|| RxPacket {
-                bytes: Vec::new(),
-                about: completion,
-                buffers: 0,
+            let packet_now = packet.get_or_insert_with(|| {
+                let mut bytes = vec![0; completion.header_len.get().into()];
+                machine.host.read(self.rings.place(index), &mut bytes);
+                RxPacket {
+                    bytes,
+                    about: completion,
+                    buffers: 0,
+                }
             });
+            index = index.plus(1);
             let mut bytes = vec![0; completion.len.get() as usize];
             machine
                 .host
