@@ -7,7 +7,6 @@ on the host's side; tools/tests/migration starts it.
 """
 
 import argparse
-import json
 import re
 import signal
 import socket
@@ -15,6 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+from qmp import Qmp  # pylint: disable=wrong-import-position
 
 PATIENCE = 180
 FIRMWARE = ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu", "-L", "/usr/lib/ipxe/qemu"]
@@ -52,10 +55,7 @@ class Machine:
         for listener in listeners:
             listener.close()
         self.console = Console(console)
-        self.qmp = qmp.makefile("rw", encoding="utf-8")
-        if not self.qmp.readline():
-            raise RuntimeError(f"QEMU {self.name} ended with {self.process.wait()}")
-        self.command("qmp_capabilities")
+        self.qmp = Qmp(qmp, name)
 
     @staticmethod
     def listen(path):
@@ -66,36 +66,8 @@ class Machine:
         link.connect(path)
         return listener, link
 
-    def command(self, execute, **arguments):
-        """Carries out a QMP command and returns its answer."""
-        self.qmp.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
-        self.qmp.flush()
-        while True:
-            answer = json.loads(self.qmp.readline())
-            if "error" in answer:
-                raise RuntimeError(f"{execute}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
-
-    def wait_event(self, event, condition=lambda data: True):
-        """Waits for a QMP event and returns its data."""
-        while line := self.qmp.readline():
-            message = json.loads(line)
-            if message.get("event") == event and condition(message["data"]):
-                return message["data"]
-        raise RuntimeError(f"QEMU {self.name} ended before {event}")
-
-    def job(self, execute, **arguments):
-        """Runs a job to its end."""
-        name = f"job-{execute}"
-        self.command(execute, **{"job-id": name}, **arguments)
-        self.wait_event("JOB_STATUS_CHANGE", lambda data: data["id"] == name and data["status"] == "concluded")
-        result = next(job for job in self.command("query-jobs") if job["id"] == name)
-        self.command("job-dismiss", id=name)
-        if "error" in result:
-            raise RuntimeError(f"{execute}: {result['error']}")
-
     def end(self):
+        """Ends QEMU."""
         self.process.kill()
         self.process.wait()
 
@@ -145,16 +117,16 @@ def packets(machine, count=10):
 def save_and_go_back(machine, directory):
     """Saves the machine, lets it go on, and makes it what it was."""
     image = f"{directory}/snapshots.qcow2"
-    machine.job("blockdev-create", options={"driver": "file", "filename": image, "size": 0})
-    machine.command("blockdev-add", **{"driver": "file", "filename": image, "node-name": "file"})
-    machine.job("blockdev-create", options={"driver": "qcow2", "file": "file", "size": 1 << 20})
-    machine.command("blockdev-add", **{"driver": "qcow2", "file": "file", "node-name": "disk"})
-    machine.job("snapshot-save", tag="under-traffic", vmstate="disk", devices=["disk"])
+    machine.qmp.job("blockdev-create", options={"driver": "file", "filename": image, "size": 0})
+    machine.qmp.command("blockdev-add", **{"driver": "file", "filename": image, "node-name": "file"})
+    machine.qmp.job("blockdev-create", options={"driver": "qcow2", "file": "file", "size": 1 << 20})
+    machine.qmp.command("blockdev-add", **{"driver": "qcow2", "file": "file", "node-name": "disk"})
+    machine.qmp.job("snapshot-save", tag="under-traffic", vmstate="disk", devices=["disk"])
     saved = packets(machine, 20)
     machine.console.forget()
-    machine.job("snapshot-load", tag="under-traffic", vmstate="disk", devices=["disk"])
+    machine.qmp.job("snapshot-load", tag="under-traffic", vmstate="disk", devices=["disk"])
     # The guest knows nothing of the time that was taken from it.
-    machine.command("cont")
+    machine.qmp.command("cont")
     back = packets(machine, 1)
     if back > saved:
         raise RuntimeError(f"packet {back} after the snapshot was loaded, and {saved} before")
@@ -163,13 +135,8 @@ def save_and_go_back(machine, directory):
 
 def migrate(source, target):
     """Moves the guest from one QEMU to another while it runs."""
-    path = f"{target.path}.migration"
-    target.command("migrate-incoming", uri=f"unix:{path}")
-    source.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
-    source.command("migrate", uri=f"unix:{path}")
-    ended = source.wait_event("MIGRATION", lambda data: data["status"] in ("completed", "failed"))
-    if ended["status"] != "completed":
-        raise RuntimeError(f"migration: {source.command('query-migrate')}")
+    source.qmp.migrate(target.qmp, f"{target.path}.migration")
+    source.qmp.wait_migrated()
     packets(target)
 
 

@@ -5,7 +5,6 @@ They boot from a file system of the guest and leave it for a copy in memory: QEM
 one of its host mounted.
 """
 
-import json
 import re
 import shlex
 import socket
@@ -14,10 +13,11 @@ import tempfile
 from pathlib import Path
 
 from net.lib.py import KsftFailEx, cmd, defer
+from qmp import Qmp
 
 # Seconds. A machine inside an emulated one is slow.
 PATIENCE = 300
-PROGRAMS = ["bash", "cat", "cp", "dmesg", "ethtool", "head", "insmod", "ip", "mkdir", "mount", "ping", "pivot_root", "rm",
+PROGRAMS = ["bash", "cat", "cp", "dmesg", "ethtool", "head", "insmod", "ip", "mkdir", "mkfifo", "mount", "ping", "pivot_root", "rm",
             "sha256sum", "sleep", "socat", "stty", "sysctl", "umount"]
 INIT = """#!/bin/bash
 export PATH=/bin
@@ -111,11 +111,16 @@ class Machine:
         self.text = ""
         self.shell.settimeout(PATIENCE)
         monitor.settimeout(PATIENCE)
-        self.events = []
-        self.qmp = monitor.makefile("rw", encoding="utf-8")
-        if not self.qmp.readline():
-            raise KsftFailEx(f"{shlex.join(command)}\nended: {self.process.communicate()[0]}")
-        self.command("qmp_capabilities")
+        self.qmp = Qmp(monitor, name, self.last_words)
+
+    def last_words(self):
+        """Returns what is left of it: what QEMU and its kernel said."""
+        try:
+            # It may just be on its way out.
+            said_by_qemu = self.process.communicate(timeout=2)[0]
+        except subprocess.TimeoutExpired:
+            said_by_qemu = ""
+        return f"{shlex.join(self.process.args)}\n{said_by_qemu}\n{self.tail()}"
 
     def boot(self):
         """Waits until its shell is ready."""
@@ -146,47 +151,13 @@ class Machine:
         """Returns the end of its console."""
         return "\n".join(Path(self.log.name).read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
 
-    def command(self, execute, **arguments):
-        """Carries out a QMP command and returns its answer."""
-        self.qmp.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
-        self.qmp.flush()
-        while True:
-            answer = self.message()
-            if "error" in answer:
-                raise KsftFailEx(f"{self.name}: {execute}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
-            self.events.append(answer)
-
-    def message(self):
-        """Reads what QEMU says next."""
-        line = self.qmp.readline()
-        if not line:
-            raise KsftFailEx(f"{self.name}: QEMU ended: {self.process.communicate()[0]}\n{self.tail()}")
-        return json.loads(line)
-
-    def wait_event(self, event, condition=lambda data: True):
-        """Waits for an event and returns its data."""
-        while True:
-            message = self.events.pop(0) if self.events else self.message()
-            if message.get("event") == event and condition(message.get("data", {})):
-                return message.get("data", {})
-
     def migrate(self, target):
         """Starts to move to another QEMU that waits for it."""
-        path = f"{target.log.name}.migration"
-        for machine in (self, target):
-            machine.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
-        target.command("migrate-incoming", uri=f"unix:{path}")
-        self.command("migrate", uri=f"unix:{path}")
+        self.qmp.migrate(target.qmp, f"{target.log.name}.migration")
 
-    def wait_migrated(self):
-        """Waits for the end of a migration; returns what QEMU tells of it."""
-        data = self.wait_event("MIGRATION", lambda data: data["status"] in ("completed", "failed", "cancelled"))
-        told = self.command("query-migrate")
-        if data["status"] != "completed":
-            raise KsftFailEx(f"{self.name}: migration {data['status']}: {told.get('error-desc')}")
-        return told
+    def wait_ended(self):
+        """Waits until QEMU ended by itself."""
+        self.process.wait(PATIENCE)
 
     def end(self):
         """Ends QEMU."""
