@@ -28,13 +28,17 @@ use crate::{
 
 /// How many snapshots of each there may be.
 const SNAPSHOTS: u32 = 8;
-/// How far registers reach, in bytes.
+/// How far registers of the driver reach, in bytes.
 const REGISTERS: usize = 0x200;
 
-const _: () = assert!({
-    let last = ferrite_abi::regs::REGISTERS[ferrite_abi::regs::REGISTERS.len() - 1];
-    last.offset as usize + 4 <= REGISTERS
-});
+const _: () = {
+    let (all, mut index) = (ferrite_abi::regs::REGISTERS, 0);
+    while index < all.len() {
+        // CAST: offsets in a BAR are small.
+        assert!(!all[index].is_drivers() || all[index].offset as usize + 4 <= REGISTERS);
+        index += 1;
+    }
+};
 
 /// The registers, little-endian.
 struct Registers(Bar);

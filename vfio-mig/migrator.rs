@@ -3,8 +3,13 @@
 //! The PCI driver: what it has of a VF, and what VFIO asks of it.
 
 use ferrite_abi::{
-    bar::BAR_DOORBELLS,
+    bar::{
+        BAR_DOORBELLS,
+        BAR_REGS,
+        VF_CONTROLS_OFFSET, //
+    },
     cmd::{
+        MigrationCaps,
         MigrationInfo,
         QueryMigration, //
     },
@@ -66,8 +71,8 @@ kernel_vfio::device_table!(
 pub(crate) struct Migrator {
     /// The VF, to tell of it in the log.
     pub(crate) device: ARef<device::Device>,
-    /// By which it is controlled, if it can be migrated.
-    controlled: Option<Controlled>,
+    /// By which it is controlled, if it can be migrated, and what the device says of that.
+    controlled: Option<(Controlled, MigrationCaps)>,
     /// Where it is.
     #[pin]
     pub(crate) progress: Mutex<Progress>,
@@ -85,7 +90,8 @@ pub(crate) struct Migrator {
 impl Migrator {
     /// Returns the handle by which the VF is controlled. VFIO asks for nothing that needs it if there is none.
     pub(crate) fn controlled(&self) -> Result<&Controlled> {
-        self.controlled.as_ref().ok_or(ENOTSUPP)
+        let (controlled, _) = self.controlled.as_ref().ok_or(ENOTSUPP)?;
+        Ok(controlled)
     }
 }
 
@@ -112,14 +118,14 @@ pub(crate) fn insist<R>(mut send: impl FnMut() -> Result<R, CmdError>) -> Result
 }
 
 /// Asks for the handle of a VF, and whether the device can move it.
-fn look_for_control(pdev: &pci::Device<Core<'_>>) -> Option<Controlled> {
+fn look_for_control(pdev: &pci::Device<Core<'_>>) -> Option<(Controlled, MigrationCaps)> {
     let Some(controlled) = driver::find(pdev) else {
         dev_info!(pdev, "the PF does not hand the VF out to be migrated\n");
         return None;
     };
     let mut info = MigrationInfo::default();
     match controlled.fetch(QueryMigration {}, &mut info) {
-        Ok(()) => Some(controlled),
+        Ok(()) => Some((controlled, MigrationCaps(info.caps.get()))),
         Err(error) => {
             dev_warn!(pdev, "the VF cannot be migrated: {error}\n");
             None
@@ -152,6 +158,14 @@ impl Driver for Migrator {
     /// Registers are read and written through VFIO, not mapped: there is nothing in them that must be fast.
     fn is_mappable(bar: u32) -> bool {
         bar == u32::from(ferrite_abi::bar::BAR_MSIX)
+    }
+
+    /// Where the device has them, controls of the migration of the VF are in the upper half of its registers: a user who
+    /// reaches these could resume what is being saved.
+    fn visible(&self, bar: u32) -> Option<u64> {
+        let (_, caps) = self.controlled.as_ref()?;
+        let has = bar == u32::from(BAR_REGS) && caps.contains(MigrationCaps::VF_CONTROLS);
+        has.then_some(VF_CONTROLS_OFFSET.into())
     }
 
     fn opened(device: &Device<Self>) {

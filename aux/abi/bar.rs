@@ -14,6 +14,10 @@ pub const BAR_REGS: u8 = 0;
 /// Size of [`BAR_REGS`] in bytes, PF and VF alike.
 pub const BAR_REGS_SIZE: u32 = 0x4000;
 
+/// Offset in [`BAR_REGS`] of a VF from which on there is what belongs to who moves the VF, and not to its driver, if
+/// [`MigrationCaps::VF_CONTROLS`](crate::cmd::MigrationCaps::VF_CONTROLS) says that anything is.
+pub const VF_CONTROLS_OFFSET: u32 = 0x2000;
+
 /// BAR of the doorbell pages, 64-bit. A VF has one page; the PF has [`PF_DOORBELL_PAGES`]: its own, those
 /// of its SFs and those of representors, where [`FunctionId::doorbell_page`] says.
 pub const BAR_DOORBELLS: u8 = 2;

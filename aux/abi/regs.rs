@@ -32,6 +32,13 @@ pub struct RegisterInfo {
     pub fields: &'static [(&'static str, u8, u8)],
 }
 
+impl RegisterInfo {
+    /// Returns whether it belongs to the driver of its function, and not to who moves the function.
+    pub const fn is_drivers(&self) -> bool {
+        self.offset < crate::bar::VF_CONTROLS_OFFSET
+    }
+}
+
 /// A register: its offset, its reset value, and conversion from and to what the bus carries.
 pub trait Register: Copy {
     /// What the table says of it.
@@ -252,6 +259,12 @@ registers! {
     0x128 EventHead: Wo, reset 0x0 {
         /// Free-running index.
         31:0 index, with_index;
+    }
+    /// Suspends a VF, and resumes it. It is there only where
+    /// [`MigrationCaps::VF_CONTROLS`](crate::cmd::MigrationCaps::VF_CONTROLS) says so.
+    0x2000 MigrationControl: Rw, reset 0x0 {
+        /// [`SuspendLevel`](crate::cmd::SuspendLevel).
+        1:0 level, with_level;
     }
 }
 

@@ -57,6 +57,10 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// Returns whether user space may map a BAR that is not [`Driver::WINDOW`].
     fn is_mappable(bar: u32) -> bool;
 
+    /// Returns how much of a BAR user space gets to see, [`None`] for all of it. What is behind that it neither finds, nor
+    /// reads, writes or maps.
+    fn visible(&self, bar: u32) -> Option<u64>;
+
     /// The first user has opened the device, which was reset.
     fn opened(device: &Device<Self>);
 

@@ -42,9 +42,9 @@ impl<T: Driver> Table<T> {
         detach_ioas: Some(own::vfio_iommufd_physical_detach_ioas),
         open_device: Some(Self::open),
         close_device: Some(Self::close),
-        read: Some(own::vfio_pci_core_read),
-        write: Some(own::vfio_pci_core_write),
-        ioctl: Some(own::vfio_pci_core_ioctl),
+        read: Some(Self::read),
+        write: Some(Self::write),
+        ioctl: Some(Self::ioctl),
         get_region_info_caps: Some(Self::region_info),
         mmap: Some(Self::mmap),
         request: Some(own::vfio_pci_core_request),
@@ -102,6 +102,81 @@ impl<T: Driver> Table<T> {
         region < own::VFIO_PCI_ROM_REGION_INDEX && region != T::WINDOW && !T::is_mappable(region)
     }
 
+    /// Returns how much of a region user space gets to see, [`None`] for all of it.
+    fn visible(device: &Device<T>, region: u32) -> Option<u64> {
+        (region < own::VFIO_PCI_ROM_REGION_INDEX)
+            .then(|| device.data().visible(region))
+            .flatten()
+    }
+
+    /// Returns how many of `count` bytes from `position` on a user may reach, as `read` and `write` count them.
+    fn reach(device: &Device<T>, position: i64, count: usize) -> Result<usize> {
+        let position = u64::try_from(position).map_err(|_| EINVAL)?;
+        // CAST: what is too large is no BAR, cut or not.
+        let region = (position >> own::VFIO_PCI_OFFSET_SHIFT) as u32;
+        let Some(visible) = Self::visible(device, region) else {
+            return Ok(count);
+        };
+        let offset = position & ((1 << own::VFIO_PCI_OFFSET_SHIFT) - 1);
+        let rest = visible
+            .checked_sub(offset)
+            .filter(|rest| *rest > 0)
+            .ok_or(EINVAL)?;
+        Ok(usize::try_from(rest).map_or(count, |rest| rest.min(count)))
+    }
+
+    unsafe extern "C" fn read(
+        vdev: *mut own::vfio_device,
+        buffer: *mut c_char,
+        count: usize,
+        position: *mut own::loff_t,
+    ) -> isize {
+        // SAFETY: VFIO passes a device of `T`, and a valid position.
+        match unsafe { Self::reach(Device::<T>::of(vdev), *position, count) } {
+            // SAFETY: the arguments are passed on, with a count that is no larger.
+            Ok(count) => unsafe { own::vfio_pci_core_read(vdev, buffer, count, position) },
+            // CAST: errno values are small.
+            Err(error) => error.to_errno() as isize,
+        }
+    }
+
+    unsafe extern "C" fn write(
+        vdev: *mut own::vfio_device,
+        buffer: *const c_char,
+        count: usize,
+        position: *mut own::loff_t,
+    ) -> isize {
+        // SAFETY: VFIO passes a device of `T`, and a valid position.
+        match unsafe { Self::reach(Device::<T>::of(vdev), *position, count) } {
+            // SAFETY: the arguments are passed on, with a count that is no larger.
+            Ok(count) => unsafe { own::vfio_pci_core_write(vdev, buffer, count, position) },
+            // CAST: errno values are small.
+            Err(error) => error.to_errno() as isize,
+        }
+    }
+
+    unsafe extern "C" fn ioctl(
+        vdev: *mut own::vfio_device,
+        command: c_uint,
+        argument: c_ulong,
+    ) -> c_long {
+        /// `VFIO_DEVICE_IOEVENTFD`, `_IO(VFIO_TYPE, VFIO_BASE + 16)`.
+        const IOEVENTFD: c_uint = ((b';' as c_uint) << 8) | (100 + 16);
+
+        // By this the kernel writes to a BAR for the user, where he says and whatever was checked before: he may say
+        // something else by then. It is a shortcut, which devices need not have.
+        if command == IOEVENTFD {
+            // SAFETY: VFIO passes a device of `T`.
+            let device = unsafe { Device::<T>::of(vdev) };
+            if (0..own::VFIO_PCI_ROM_REGION_INDEX).any(|bar| Self::visible(device, bar).is_some()) {
+                // CAST: errno values are small.
+                return ENOTTY.to_errno() as c_long;
+            }
+        }
+        // SAFETY: the arguments are passed on.
+        unsafe { own::vfio_pci_core_ioctl(vdev, command, argument) }
+    }
+
     unsafe extern "C" fn region_info(
         vdev: *mut own::vfio_device,
         info: *mut own::vfio_region_info,
@@ -124,6 +199,11 @@ impl<T: Driver> Table<T> {
         }
         // SAFETY: VFIO passes a valid structure that nobody else uses.
         let info = unsafe { &mut *info };
+        // SAFETY: VFIO passes a device of `T`.
+        let device = unsafe { Device::<T>::of(vdev) };
+        if let Some(visible) = Self::visible(device, info.index) {
+            info.size = info.size.min(visible);
+        }
         if Self::hides(info.index) {
             info.flags &= !own::VFIO_REGION_INFO_FLAG_MMAP;
         }
@@ -152,10 +232,20 @@ impl<T: Driver> Table<T> {
 
     unsafe extern "C" fn mmap(vdev: *mut own::vfio_device, vma: *mut own::vm_area_struct) -> c_int {
         // SAFETY: VFIO passes a mapping that is being made.
-        let offset = unsafe { (*vma).vm_pgoff };
+        let (offset, length) = unsafe {
+            let bounds = &(*vma).__bindgen_anon_1.__bindgen_anon_1;
+            ((*vma).vm_pgoff, bounds.vm_end - bounds.vm_start)
+        };
         // CAST: what is too large is no BAR, cut or not.
         let region = (offset >> (own::VFIO_PCI_OFFSET_SHIFT as usize - PAGE_SHIFT)) as u32;
         if Self::hides(region) {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: VFIO passes a device of `T`.
+        let device = unsafe { Device::<T>::of(vdev) };
+        // CAST: the number of a page has fewer bits than an offset, and an offset of a file is not negative.
+        let position = (offset << PAGE_SHIFT) as i64;
+        if !matches!(Self::reach(device, position, length), Ok(all) if all == length) {
             return EINVAL.to_errno();
         }
         // SAFETY: the arguments are passed on.

@@ -97,6 +97,7 @@ struct FerritePf {
     uint16_t vf_vectors;
     char *serial;
     QemuUUID uuid;
+    bool vf_controls;
     bool faults;
     char *fault_script;
 };

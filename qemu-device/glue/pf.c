@@ -223,6 +223,7 @@ static bool ferrite_create_model(FerritePf *pf, Error **errp)
         .max_sfs = pf->max_sfs,
         .pf_vectors = pf->vectors,
         .vf_vectors = pf->vf_vectors,
+        .vf_controls = pf->vf_controls,
         .faults = pf->faults,
         .fault_script = pf->fault_script,
         .serial = pf->serial,
@@ -367,6 +368,7 @@ static const Property ferrite_pf_properties[] = {
     DEFINE_PROP_UINT16("vf_vectors", FerritePf, vf_vectors, 16),
     DEFINE_PROP_STRING("serial", FerritePf, serial),
     DEFINE_PROP_UUID("uuid", FerritePf, uuid),
+    DEFINE_PROP_BOOL("vf_controls", FerritePf, vf_controls, false),
     DEFINE_PROP_BOOL("faults", FerritePf, faults, false),
     DEFINE_PROP_STRING("fault_script", FerritePf, fault_script),
 };

@@ -29,6 +29,9 @@ codes! {
         PRE_COPY = 1 << 1;
         /// Logs what the function writes to memory.
         DIRTY_LOG = 1 << 2;
+        /// The VF can be suspended and resumed by its own registers from
+        /// [`VF_CONTROLS_OFFSET`](crate::bar::VF_CONTROLS_OFFSET) on as well.
+        VF_CONTROLS = 1 << 3;
     }
 }
 

@@ -287,6 +287,7 @@ constants! {
     admin::MAX_DATA = admin::MAX_DATA;
     bar::BAR_REGS = bar::BAR_REGS;
     bar::BAR_REGS_SIZE = bar::BAR_REGS_SIZE;
+    bar::VF_CONTROLS_OFFSET = bar::VF_CONTROLS_OFFSET;
     bar::BAR_DOORBELLS = bar::BAR_DOORBELLS;
     bar::BAR_MSIX = bar::BAR_MSIX;
     bar::MSIX_PBA_OFFSET = bar::MSIX_PBA_OFFSET;

@@ -191,6 +191,10 @@ typedef struct FerriteConfig {
      */
     uint16_t vf_vectors;
     /**
+     * Whether VFs can be suspended and resumed by registers of their own.
+     */
+    bool vf_controls;
+    /**
      * Whether faults can be injected.
      */
     bool faults;

@@ -75,6 +75,8 @@ pub struct FerriteConfig {
     pub pf_vectors: u16,
     /// MSI-X vectors that each VF comes with.
     pub vf_vectors: u16,
+    /// Whether VFs can be suspended and resumed by registers of their own.
+    pub vf_controls: bool,
     /// Whether faults can be injected.
     pub faults: bool,
     /// Faults that are armed from the start, or NULL.
@@ -120,6 +122,7 @@ pub unsafe extern "C" fn ferrite_device_new(
         max_sfs: config.max_sfs,
         pf_vectors: config.pf_vectors,
         vf_vectors: config.vf_vectors,
+        vf_controls: config.vf_controls,
         faults: config.faults,
         fault_script,
         serial: if config.serial.is_null() {
@@ -518,6 +521,7 @@ mod tests {
             max_sfs: 4,
             pf_vectors: 8,
             vf_vectors: 8,
+            vf_controls: false,
             faults: false,
             fault_script: null(),
             serial: null(),

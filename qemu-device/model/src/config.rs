@@ -49,6 +49,8 @@ pub struct Config {
     pub pf_vectors: u16,
     /// MSI-X vectors that each VF comes with.
     pub vf_vectors: u16,
+    /// Whether VFs can be suspended and resumed by registers of their own.
+    pub vf_controls: bool,
     /// Whether faults can be injected.
     pub faults: bool,
     /// Faults that are armed from the start, as [`Script`] reads them.
@@ -70,6 +72,7 @@ impl Default for Config {
             max_sfs: 512,
             pf_vectors: 256,
             vf_vectors: 16,
+            vf_controls: false,
             faults: false,
             fault_script: String::new(),
             serial: String::from("FERRITE0000"),

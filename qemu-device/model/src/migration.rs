@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
+    FunctionCaps,
     LoadVerdict,
     MigrationActivity,
     MigrationCaps,
@@ -234,6 +235,27 @@ impl Device {
         suspended
     }
 
+    /// Returns the function whose migration a PCI function has registers for: itself, if it is a VF of a device that
+    /// has these, and may be moved.
+    pub(crate) fn controls(&self, function: PciFn) -> Option<Slot> {
+        let slot = Slot::of_pci(function)
+            .filter(|_| self.config.vf_controls && function.vf_index().is_some())?;
+        let movable = |caps: FunctionCaps| caps.contains(FunctionCaps::MIGRATABLE);
+        self.function(slot)
+            .is_some_and(|function| movable(function.provision.caps))
+            .then_some(slot)
+    }
+
+    /// Suspends or resumes a function whose own register was written. What cannot be done has no effect.
+    pub(crate) fn go_to_level(&mut self, host: &mut dyn Host, slot: Slot, level: SuspendLevel) {
+        let now = self.level(slot);
+        let _ = if level.0 < now.0 {
+            self.resume(host, slot, level)
+        } else {
+            self.suspend(host, slot, level)
+        };
+    }
+
     /// Takes a write of a register of a function that must not change. Returns whether it is one.
     pub(crate) fn holds_back(&mut self, function: PciFn, offset: u32, value: u32) -> bool {
         let Some(migration) = self.state.migrations.get_mut(usize::from(function.0)) else {
@@ -303,6 +325,11 @@ impl Device {
                 self.state.logs.has(slot.pci()),
                 MigrationActivity::LOGGING,
             ));
+        let controls = if self.config.vf_controls {
+            MigrationCaps::VF_CONTROLS
+        } else {
+            MigrationCaps(0)
+        };
         MigrationInfo {
             uuid: self.uuid(slot),
             stream_version: U16::new(STREAM_VERSION),
@@ -311,6 +338,7 @@ impl Device {
                 MigrationCaps::P2P
                     .with(MigrationCaps::PRE_COPY)
                     .with(MigrationCaps::DIRTY_LOG)
+                    .with(controls)
                     .0,
             ),
             level: U16::new(migration.level.0),

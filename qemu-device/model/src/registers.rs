@@ -3,6 +3,7 @@
 //! Register accesses.
 
 use ferrite_abi::bar::PF_DOORBELL_PAGES;
+use ferrite_abi::cmd::SuspendLevel;
 use ferrite_abi::event::{
     FunctionState,
     Syndrome, //
@@ -30,6 +31,7 @@ use ferrite_abi::regs::{
     Heartbeat,
     Limits,
     Magic,
+    MigrationControl,
     Register,
     RegisterInfo,
     Scratch,
@@ -70,6 +72,10 @@ impl Device {
         let Ok(offset) = u32::try_from(offset) else {
             return 0;
         };
+        if offset == MigrationControl::OFFSET {
+            let level = self.controls(function).map_or(0, |slot| self.level(slot).0);
+            return level.into();
+        }
         self.register(function, offset, now).into()
     }
 
@@ -92,6 +98,13 @@ impl Device {
             Some(info) if info.access != Access::Ro => {
                 // CAST: the access is 32 bits wide.
                 let value = value as u32 & writable(info);
+                if info.offset == MigrationControl::OFFSET {
+                    if let Some(slot) = self.controls(function) {
+                        // CAST: two bits.
+                        self.go_to_level(host, slot, SuspendLevel(value as u16));
+                    }
+                    return;
+                }
                 if !self.holds_back(function, info.offset, value) {
                     self.set_register(host, function, info.offset, value);
                 }

@@ -2,6 +2,7 @@
 
 //! VFs are suspended, saved, loaded and resumed, and their drivers notice nothing.
 
+mod controls;
 mod random;
 mod saving;
 mod streams;
