@@ -34,7 +34,10 @@ use crate::{
     board::Board,
     eventq,
     functions::Functions,
-    logic::failure::Loss, //
+    logic::{
+        failure::Loss,
+        port::Registers, //
+    }, //
 };
 
 /// What a reset concerns.
@@ -70,8 +73,8 @@ impl Life {
         Ok(Arc::new(life, GFP_KERNEL)?)
     }
 
-    /// Lets go of the device, which somebody is about to reset, such as `echo 1 >reset`. `announced` tells whether its
-    /// functions can still be asked to go.
+    /// Lets go of the device, which somebody is about to reset, such as `echo 1 >reset`. `announced` tells whether it
+    /// ends VFs, whose drivers can still be asked to go.
     pub(crate) fn before_reset(
         &self,
         device: &Device<Bound>,
@@ -126,8 +129,13 @@ impl Life {
             extack.set(fmt!("a reset of the device is under way already"));
             return Err(EBUSY);
         }
+        if !self.bar.alive() {
+            extack.set(fmt!("no reset of the function helps: its registers read as all ones"));
+            return Err(EIO);
+        }
         dev_info!(device, "resetting the device to recover it\n");
-        self.before_reset(device, true, locked);
+        // This reset leaves VFs alone, and so are their drivers: VFIO would wait for its user.
+        self.before_reset(device, false, locked);
         // What it ends with is seen right after.
         let _ = self.bar.reset();
         self.after_reset(device, locked).map_err(|loss| {

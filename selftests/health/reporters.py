@@ -129,7 +129,7 @@ def a_device_that_vanished_cannot_be_recovered():
     pci.fault("vanish")
     cmd(f"devlink dev info pci/{pci}", fail=False, timeout=60)
     wait_for(lambda: state_of(pci, "fw_fatal") == "error", "the error to be reported")
-    refused(f"health recover pci/{pci} reporter fw_fatal", "the reset did not help")
+    refused(f"health recover pci/{pci} reporter fw_fatal", "no reset of the function helps")
     ksft_eq(health(pci, "fw_fatal")["recover"], 0)
 
 

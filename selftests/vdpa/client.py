@@ -3,6 +3,7 @@
 """vDPA devices of SFs, driven from user space through vhost_vdpa: what the ioctls say, and rings written by hand."""
 
 import errno
+import json
 import socket
 import struct
 
@@ -10,7 +11,7 @@ from ferrite import KsftNamedVariant, bridge, cmd, defer, ip, ksft_eq, ksft_true
 from ferrite.vdpa import MAC, add, management, node_of, vdpa
 from ferrite.vhost import (AREA, CTRL_MAC_ADDR, CTRL_VQ, EVENT_IDX, IOVA, MQ, NEEDED, NEEDS_RESET, NEXT, PACKED, PAGE, SIZE,
                            WRITE, Client, PackedRing, SplitRing)
-from ferrite.wait import PATIENCE
+from ferrite.wait import PATIENCE, wait_for
 
 KIND = 0x88B5
 OTHER = "02:00:00:00:99:08"
@@ -31,13 +32,22 @@ class Peer:
 
     def __init__(self, pci, port):
         other, sf = make_sf(pci, 8, f"hw_addr {OTHER}")
-        bridge(port.wait_netdev(), other.wait_netdev())
+        self.representors = (port.wait_netdev(), other.wait_netdev())
+        self.reached = False
+        bridge(*self.representors)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(KIND))
         defer(self.socket.close)
         self.socket.settimeout(PATIENCE)
         cmd(f"sysctl -qw net.ipv6.conf.{sf.netdev}.disable_ipv6=1")
         ip(f"link set {sf.netdev} up")
         self.socket.bind((sf.netdev, KIND))
+
+    def wait_reached(self):
+        """Waits, once, until the bridge between both forwards: it does not before the functions' links are up."""
+        for netdev in self.representors if not self.reached else ():
+            wait_for(lambda port=netdev: json.loads(cmd(f"bridge -j link show dev {port}").stdout)[0]["state"] == "forwarding",
+                     f"the bridge to forward for {netdev}")
+        self.reached = True
 
     def receive(self):
         """Waits for the next packet; returns its number."""
@@ -74,6 +84,7 @@ def expect(receive, number):
 
 def exchange(client, peer, receive, transmit, number):
     """Passes a packet each way."""
+    peer.wait_reached()
     transmit.send(frame(number))
     ksft_eq(peer.receive(), number)
     peer.send(number + 1)
