@@ -130,7 +130,9 @@ impl Life {
             return Err(EBUSY);
         }
         if !self.bar.alive() {
-            extack.set(fmt!("no reset of the function helps: its registers read as all ones"));
+            extack.set(fmt!(
+                "no reset of the function helps: its registers read as all ones"
+            ));
             return Err(EIO);
         }
         dev_info!(device, "resetting the device to recover it\n");
