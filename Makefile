@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 # What may be given on the command line reaches the scripts as it was typed: without $(value), make would take
 # the dollars of RUN='echo $$HOME' for its own.
-variables := RUN SHARE QEMU_EXTRA APPEND MEM SMP NUM_DPU DPU_OPTS IOMMU LOAD KERNEL TIMEOUT T TARGET TIME ALL
+variables := RUN SHARE QEMU_EXTRA APPEND MEM SMP NUM_DPU DPU_OPTS IOMMU LOAD KERNEL TIMEOUT T TARGET TIME ALL RUNS PROFILE
 $(foreach name,$(variables),$(if $(filter-out undefined,$(origin $(name))),\
     $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
@@ -47,6 +47,9 @@ kunit: ## the KUnit suites in the modules, in a guest
 selftests: ## the kselftests, in guests; one of them: make selftests T=name
 	@tools/check/selftests
 
+bench: ## compare with other network devices [T=name RUNS=3 PROFILE=yes]: minutes, on a machine that does nothing else
+	@tools/bench/run
+
 fuzz: ## fuzz the device model: make fuzz TARGET=name TIME=60
 	@tools/check/fuzz
 
@@ -75,7 +78,7 @@ clean: ## remove what was built for this tree; make clean ALL=yes removes the wh
 help: ## this text
 	@awk -f tools/help.awk $(MAKEFILE_LIST)
 
-.PHONY: demo vm shell check check-debug lint model-test device-test kunit selftests fuzz modules kernel kselftests qemu toolbox docs clean help
+.PHONY: demo vm shell check check-debug lint model-test device-test kunit selftests bench fuzz modules kernel kselftests qemu toolbox docs clean help
 
 # Wrong use deserves more than "No rule to make target".
 %:

@@ -6,12 +6,10 @@ Times are shown. They are judged only with TIMED=1 in the environment, for a mac
 """
 
 import os
-import subprocess
-import time
 from pathlib import Path
 
-from ferrite import (AUXILIARY, KsftFailEx, defer, devlink, ksft_eq, ksft_lt, ksft_pr, need_dpus, ports, refused, run,
-                     set_mode, wait_for)
+from ferrite import AUXILIARY, defer, ksft_eq, ksft_lt, ksft_pr, need_dpus, ports, refused, run, set_mode, wait_for
+from ferrite.devlink import batch, largest_sfs
 
 # What the kernel may keep of 512 functions that are gone: caches that grew, in KiB.
 KEPT = 8 * 1024
@@ -30,24 +28,9 @@ def sf_devices():
     return len(list(AUXILIARY.glob("ferrite_core.sf.*")))
 
 
-def largest(pci):
-    """Returns how many SFs the device can have, which it tells as a devlink resource."""
-    resources = devlink(f"resource show pci/{pci}")["resources"][f"pci/{pci}"]
-    return {resource["name"]: resource for resource in resources}["max_local_SFs"]
-
-
 def occupied(pci):
     """Returns how many SFs the resource says there are."""
-    return largest(pci)["occ"]
-
-
-def batch(lines):
-    """Has one devlink run commands; returns the seconds that each took on average."""
-    begun = time.monotonic()
-    done = subprocess.run(["devlink", "-b", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise KsftFailEx(f"devlink -b: {done.stderr}")
-    return (time.monotonic() - begun) / len(lines)
+    return largest_sfs(pci)["occ"]
 
 
 def make(pci, count):
@@ -75,7 +58,7 @@ def all_sfs_come_and_go_and_nothing_stays():
     set_mode(pci, "switchdev")
     defer(delete_all, pci)
     before_all = sf_devices()
-    count = largest(pci)["size"]
+    count = largest_sfs(pci)["size"]
     # Once for what the kernel sets up with the first few and keeps: names, caches, sysfs directories.
     make(pci, GROUP)
     delete_all(pci)

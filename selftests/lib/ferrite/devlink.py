@@ -3,6 +3,8 @@
 
 import json
 import re
+import subprocess
+import time
 from pathlib import Path
 
 from net.lib.py import KsftFailEx, cmd, defer, ip
@@ -15,6 +17,21 @@ def devlink(words, fail=True):
     """Runs devlink; returns what it says, taken out of its JSON."""
     done = cmd(f"devlink -j {words}", fail=fail, timeout=60)
     return json.loads(done.stdout) if done.stdout.strip() else {}
+
+
+def batch(lines):
+    """Has one devlink run commands; returns the seconds that each took on average."""
+    begun = time.monotonic()
+    done = subprocess.run(["devlink", "-b", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise KsftFailEx(f"devlink -b: {done.stderr}")
+    return (time.monotonic() - begun) / len(lines)
+
+
+def largest_sfs(pci):
+    """Returns how many SFs the device can have, which it tells as a devlink resource."""
+    resources = devlink(f"resource show pci/{pci}")["resources"][f"pci/{pci}"]
+    return {resource["name"]: resource for resource in resources}["max_local_SFs"]
 
 
 def refused(words, why, tool="devlink"):

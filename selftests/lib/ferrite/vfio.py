@@ -53,7 +53,7 @@ class Iommufd:
 
     def open(self, address):
         """Opens a device by its own character device."""
-        name = next(Path(f"/sys/bus/pci/devices/{address}/vfio-dev").iterdir()).name
+        name = next(Path("/sys/bus").glob(f"*/devices/{address}/vfio-dev/*")).name
         fd = os.open(f"/dev/vfio/devices/{name}", os.O_RDWR)
         try:
             fcntl.ioctl(fd, BIND_IOMMUFD, bytearray(struct.pack("<IIiI", 16, 0, self.fd, 0)))
