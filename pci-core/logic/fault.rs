@@ -27,7 +27,7 @@ pub enum BadOrder {
     Empty,
     /// There is no such kind of fault.
     UnknownKind,
-    /// A word is not `opcode=`, `skip=`, `count=` or `param=` with a number.
+    /// A word is not `opcode=`, `skip=`, `count=`, `param=`, `chance=` or `seed=` with a number.
     BadWord,
     /// A number does not fit its field.
     OutOfRange,
@@ -68,6 +68,8 @@ pub fn parse(line: &str) -> Result<Order, BadOrder> {
             "skip" => fault.skip = U32::new(value),
             "count" => fault.count = U32::new(value),
             "param" => fault.param = U32::new(value),
+            "chance" => fault.chance = U32::new(value),
+            "seed" => fault.seed = U32::new(value),
             _ => return Err(BadOrder::BadWord),
         }
     }

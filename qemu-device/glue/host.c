@@ -13,6 +13,7 @@
 #include "qemu/rcu.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci.h"
+#include "hw/pci/pcie_regs.h"
 
 #include "ferrite.h"
 #include "trace.h"
@@ -175,6 +176,31 @@ static void ferrite_set_vectors(void *opaque, uint16_t number,
     }
 }
 
+static void ferrite_report_error(void *opaque, uint16_t number,
+                                 uint32_t severity)
+{
+    FerriteFunction *function = ferrite_lookup(opaque, number);
+    PCIEAERErr error = { };
+
+    if (!function) {
+        return;
+    }
+    error.source_id = pci_requester_id(function->pci);
+    switch (severity) {
+    case 0:
+        error.status = PCI_ERR_COR_BAD_TLP;
+        error.flags = PCIE_AER_ERR_IS_CORRECTABLE;
+        break;
+    case 1:
+        error.status = PCI_ERR_UNC_COMP_TIME;
+        break;
+    default:
+        error.status = PCI_ERR_UNC_DLP;
+        break;
+    }
+    pcie_aer_inject_error(function->pci, &error);
+}
+
 static void ferrite_uplink_send(void *opaque, const uint8_t *frame, size_t len)
 {
     ferrite_net_send(opaque, frame, len);
@@ -287,6 +313,7 @@ FerriteHost ferrite_host(FerritePf *pf)
         .raise = ferrite_raise,
         .is_pending = ferrite_is_pending,
         .set_vectors = ferrite_set_vectors,
+        .report_error = ferrite_report_error,
         .uplink_send = ferrite_uplink_send,
         .uplink_ready = ferrite_uplink_ready,
         .now = ferrite_now,

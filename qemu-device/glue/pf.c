@@ -357,6 +357,7 @@ static void ferrite_pf_finalize(Object *obj)
     ferrite_latch_free(pf->latch);
     g_free(pf->functions);
     g_free(pf->state);
+    g_free(pf->fault_script);
 }
 
 static const Property ferrite_pf_properties[] = {
@@ -370,8 +371,28 @@ static const Property ferrite_pf_properties[] = {
     DEFINE_PROP_UUID("uuid", FerritePf, uuid),
     DEFINE_PROP_BOOL("vf_controls", FerritePf, vf_controls, false),
     DEFINE_PROP_BOOL("faults", FerritePf, faults, false),
-    DEFINE_PROP_STRING("fault_script", FerritePf, fault_script),
 };
+
+static char *ferrite_pf_get_fault_script(Object *obj, Error **errp)
+{
+    return g_strdup(FERRITE_PF(obj)->fault_script);
+}
+
+/* Before the device is realized this is set-up, afterwards it takes effect. */
+static void ferrite_pf_set_fault_script(Object *obj, const char *value,
+                                        Error **errp)
+{
+    FerritePf *pf = FERRITE_PF(obj);
+    char reason[256];
+
+    if (pf->model && !ferrite_device_set_fault_script(pf->model, value, reason,
+                                                      sizeof(reason))) {
+        error_setg(errp, "%s", reason);
+        return;
+    }
+    g_free(pf->fault_script);
+    pf->fault_script = g_strdup(value);
+}
 
 static void ferrite_pf_describe(ObjectClass *class)
 {
@@ -387,7 +408,7 @@ static void ferrite_pf_describe(ObjectClass *class)
         { "serial", "serial number (default: made of the MAC address)" },
         { "uuid", "identity of this very device" },
         { "faults", "whether the driver may make the device fail" },
-        { "fault_script", "faults that are armed from the start" },
+        { "fault_script", "faults that are armed, from the start or when set" },
     };
     size_t i;
 
@@ -416,6 +437,9 @@ static void ferrite_pf_class_init(ObjectClass *class, void *data)
     dc->desc = "Ferrite data processing unit";
     dc->vmsd = &ferrite_vmstate;
     device_class_set_props(dc, ferrite_pf_properties);
+    object_class_property_add_str(class, "fault_script",
+                                  ferrite_pf_get_fault_script,
+                                  ferrite_pf_set_fault_script);
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
 
     ferrite_pf_describe(class);

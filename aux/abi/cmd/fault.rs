@@ -41,6 +41,20 @@ codes! {
         WRONG_EVENT = 15;
         /// A queue stops with an error event.
         STOP_QUEUE = 16;
+        /// An event is not written; its number is passed over.
+        LOSE_EVENT = 17;
+        /// Bit `param` of a piece of a stream that is read is flipped, any for 0xffffffff.
+        CORRUPT_STREAM = 18;
+        /// A part of a stream ends `param` bytes early.
+        SHORT_STREAM = 19;
+        /// The sender of a command reports an error to the bus: 0 correctable, 1 not fatal, 2 fatal.
+        BUS_ERROR = 20;
+        /// A register reads with the bits of `param` flipped, as something at random for 0.
+        CORRUPT_REGISTER = 21;
+        /// A word of what is written to memory has the bits of `param` flipped, or is another for 0.
+        CORRUPT_WRITE = 22;
+        /// A word that is published has the bits of `param` flipped, or is another for 0.
+        CORRUPT_WORD = 23;
     }
 }
 
@@ -50,7 +64,7 @@ codes! {
 pub struct InjectFault {
     /// [`FaultKind`].
     pub kind: U16,
-    /// Only for commands with this opcode; 0xffff for any.
+    /// Only for commands with this opcode, or for the register at this offset; 0xffff for any.
     pub opcode: U16,
     /// How many opportunities to let pass first.
     pub skip: U32,
@@ -58,8 +72,14 @@ pub struct InjectFault {
     pub count: U32,
     /// What the kind makes of it.
     pub param: U32,
+    /// One opportunity in so many is taken, drawn at random; 0 and 1 for each.
+    pub chance: U32,
+    /// What is drawn at random follows from this.
+    pub seed: U32,
 }
-layout!(InjectFault: 16 { kind @ 0, opcode @ 2, skip @ 4, count @ 8, param @ 12 });
+layout!(InjectFault: 24 {
+    kind @ 0, opcode @ 2, skip @ 4, count @ 8, param @ 12, chance @ 16, seed @ 20,
+});
 command!(InjectFault = INJECT_FAULT, done (), none [u8; 0], pf);
 
 /// Disarms all faults.

@@ -195,7 +195,7 @@ structs! {
     cmd::DirtyRun { iova, length }
     cmd::ReadDirtyLogDone { runs, flags, number }
     cmd::StopDirtyLog {}
-    cmd::InjectFault { kind, opcode, skip, count, param }
+    cmd::InjectFault { kind, opcode, skip, count, param, chance, seed }
     cmd::ClearFaults {}
     event::Event { kind, function, payload, meta }
     event::LinkChange { speed, up, rsvd }

@@ -556,12 +556,16 @@ fn inject_fault() {
             skip: U32::new(2),
             count: U32::new(0x0000_0100),
             param: U32::new(0xdead_beef),
+            chance: U32::new(10),
+            seed: U32::new(0x1234_5678),
         },
         "0e 00
          ff ff
          02 00 00 00
          00 01 00 00
-         ef be ad de",
+         ef be ad de
+         0a 00 00 00
+         78 56 34 12",
     );
 }
 

@@ -474,6 +474,7 @@ pub fn fault(kind: ferrite_abi::cmd::FaultKind, param: u32, count: u32) -> Injec
         skip: U32::new(0),
         count: U32::new(count),
         param: U32::new(param),
+        ..InjectFault::default()
     }
 }
 

@@ -293,6 +293,7 @@ impl Rig {
             skip: U32::new(0),
             count: U32::new(count),
             param: U32::new(param),
+            ..InjectFault::default()
         };
         self.send(fault).expect("a fault that arms");
     }

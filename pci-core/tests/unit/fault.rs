@@ -10,7 +10,10 @@ use ferrite_core_logic::fault::{
 };
 
 /// Kind, opcode, skip, count, param.
-fn injected(line: &str) -> (u16, u16, u32, u32, u32) {
+type Words = (u16, u16, u32, u32, u32);
+
+/// Reads an order to inject a fault.
+fn injected(line: &str) -> Words {
     match parse(line) {
         Ok(Order::Inject(fault)) => (
             fault.kind.get(),
@@ -40,6 +43,10 @@ fn orders_are_read() {
     for (line, fault) in table {
         assert_eq!(injected(line), fault, "{line:?}");
     }
+    let Ok(Order::Inject(drawn)) = parse("corrupt_word chance=0x64 seed=7") else {
+        panic!("refused");
+    };
+    assert_eq!((drawn.chance.get(), drawn.seed.get()), (100, 7));
     assert!(matches!(parse("clear\n"), Ok(Order::Clear)));
     for (name, kind) in FaultKind::NAMED {
         assert_eq!(injected(&name.to_ascii_lowercase()).0, *kind);

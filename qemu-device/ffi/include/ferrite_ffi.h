@@ -275,6 +275,12 @@ typedef struct FerriteHost {
                         uint16_t function,
                         uint16_t vectors);
     /**
+     * Reports an error of a PCI function to the bus (AER): 0 correctable, 1 not fatal, 2 fatal.
+     */
+    void (*report_error)(void *opaque,
+                         uint16_t function,
+                         uint32_t severity);
+    /**
      * Sends a frame through the uplink.
      */
     void (*uplink_send)(void *opaque,
@@ -340,6 +346,21 @@ struct FerriteDevice *ferrite_device_new(const struct FerriteConfig *config,
  * `device` must be NULL or valid, must not be used any more, and no call may be inside of it.
  */
 void ferrite_device_free(struct FerriteDevice *device);
+
+/**
+ * Disarms all faults and arms those of a script, which a reset of the whole device arms, too. Where
+ * that cannot be done, returns false, changes nothing, and writes the reason to `error`, which has
+ * room for `error_size` bytes.
+ *
+ * # Safety
+ *
+ * `device` must be valid (rule 1 of this crate), `script` must be NULL or end with a NUL, and
+ * `error` must be valid for writes of `error_size` bytes.
+ */
+bool ferrite_device_set_fault_script(const struct FerriteDevice *device,
+                                     const char *script,
+                                     char *error,
+                                     size_t error_size);
 
 /**
  * Reads `size` bytes at `offset` of the registers of a PCI function. All ones if refused.

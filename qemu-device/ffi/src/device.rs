@@ -29,6 +29,9 @@ use crate::text;
 /// Largest saved state that is written or read, in bytes.
 pub const FERRITE_MAX_STATE: u32 = 64 << 20;
 
+/// Why a call is refused while another is inside.
+const BUSY: &str = "the device is busy";
+
 /// A device. Opaque to C.
 pub struct FerriteDevice {
     inside: Mutex<Inside>,
@@ -158,6 +161,35 @@ pub unsafe extern "C" fn ferrite_device_free(device: *mut FerriteDevice) {
         // `ferrite_device_new`, was not freed before, nobody borrows it and it is not used again.
         drop(unsafe { Box::from_raw(device) });
     }
+}
+
+/// Disarms all faults and arms those of a script, which a reset of the whole device arms, too. Where
+/// that cannot be done, returns false, changes nothing, and writes the reason to `error`, which has
+/// room for `error_size` bytes.
+///
+/// # Safety
+///
+/// `device` must be valid (rule 1 of this crate), `script` must be NULL or end with a NUL, and
+/// `error` must be valid for writes of `error_size` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn ferrite_device_set_fault_script(
+    device: *const FerriteDevice,
+    script: *const c_char,
+    error: *mut c_char,
+    error_size: usize,
+) -> bool {
+    // SAFETY: valid by the caller's promise.
+    let device = unsafe { borrow(device) };
+    // SAFETY: NULL or ends with a NUL by the caller's promise.
+    let script = unsafe { text::from_c(script) };
+    let reason = match device.enter(|device, _| device.set_fault_script(&script)) {
+        Some(Ok(())) => return true,
+        Some(Err(reason)) => reason.to_string(),
+        None => String::from(BUSY),
+    };
+    // SAFETY: `error` is valid for writes of `error_size` bytes by the caller's promise.
+    unsafe { text::to_c(&reason, error, error_size) };
+    false
 }
 
 /// Borrows the device behind a pointer from C.
@@ -401,7 +433,7 @@ pub unsafe extern "C" fn ferrite_device_load(
     let reason = match device.enter(|device, _| device.load(state)) {
         Some(Ok(())) => return true,
         Some(Err(reason)) => reason.to_string(),
-        None => String::from("the device is busy"),
+        None => String::from(BUSY),
     };
     // SAFETY: `error` is valid for writes of `error_size` bytes by the caller's promise.
     unsafe { text::to_c(&reason, error, error_size) };
@@ -463,6 +495,7 @@ mod tests {
     unsafe extern "C" fn not_pending(_: *mut c_void, _: u16, _: u16) -> bool {
         false
     }
+    unsafe extern "C" fn no_report(_: *mut c_void, _: u16, _: u32) {}
     unsafe extern "C" fn no_send(_: *mut c_void, _: *const u8, _: usize) {}
     unsafe extern "C" fn nothing(_: *mut c_void) {}
     unsafe extern "C" fn no_timer(_: *mut c_void, _: u64) {}
@@ -506,6 +539,7 @@ mod tests {
             raise: no_raise,
             is_pending: not_pending,
             set_vectors: no_raise,
+            report_error: no_report,
             uplink_send: no_send,
             uplink_ready: nothing,
             now: calls_back,
@@ -522,7 +556,7 @@ mod tests {
             pf_vectors: 8,
             vf_vectors: 8,
             vf_controls: false,
-            faults: false,
+            faults: true,
             fault_script: null(),
             serial: null(),
             uuid: [0; 16],
@@ -602,6 +636,34 @@ mod tests {
             assert_eq!(read(device, SCRATCH), 2);
             assert!(load(device, &state));
             assert_eq!(read(device, SCRATCH), 1);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn fault_script_is_taken_and_a_bad_one_refused_with_the_reason() {
+        with_device(8, |device, _| {
+            let set = |script: &std::ffi::CStr| {
+                let mut reason = [0u8; 128];
+                // SAFETY: the device is that of `with_device`, the script ends with a NUL, `reason`
+                // has the size given.
+                let taken = unsafe {
+                    ferrite_device_set_fault_script(
+                        device,
+                        script.as_ptr(),
+                        reason.as_mut_ptr().cast(),
+                        reason.len(),
+                    )
+                };
+                let end = reason.iter().position(|byte| *byte == 0).unwrap();
+                (taken, String::from_utf8_lossy(&reason[..end]).into_owned())
+            };
+            assert!(set(c"corrupt_register:opcode=0x28:param=0xf0:count=1").0);
+            assert_eq!(read(device, SCRATCH), 0xf0);
+            assert_eq!(read(device, SCRATCH), 0);
+            let (taken, reason) = set(c"hang:when=1");
+            assert!(!taken);
+            assert!(reason.contains("no key is called 'when'"), "{reason}");
         })
         .unwrap();
     }

@@ -5,6 +5,7 @@
 use std::ffi::c_void;
 
 use ferrite_model::{
+    BusError,
     DmaFault,
     Host,
     PciFn,
@@ -55,6 +56,8 @@ pub struct FerriteHost {
     pub is_pending: unsafe extern "C" fn(opaque: *mut c_void, function: u16, vector: u16) -> bool,
     /// Changes the size of the MSI-X table that the capability of a VF tells.
     pub set_vectors: unsafe extern "C" fn(opaque: *mut c_void, function: u16, vectors: u16),
+    /// Reports an error of a PCI function to the bus (AER): 0 correctable, 1 not fatal, 2 fatal.
+    pub report_error: unsafe extern "C" fn(opaque: *mut c_void, function: u16, severity: u32),
     /// Sends a frame through the uplink.
     pub uplink_send: unsafe extern "C" fn(opaque: *mut c_void, frame: *const u8, len: usize),
     /// Tells that a frame that was refused by `ferrite_device_receive` would be taken now.
@@ -120,6 +123,11 @@ impl Host for FerriteHost {
     fn set_vectors(&mut self, function: PciFn, vectors: u16) {
         // SAFETY: all arguments are values; `opaque` is what was given for this callback.
         unsafe { (self.set_vectors)(self.opaque, function.0, vectors) }
+    }
+
+    fn report_error(&mut self, function: PciFn, error: BusError) {
+        // SAFETY: all arguments are values; `opaque` is what was given for this callback.
+        unsafe { (self.report_error)(self.opaque, function.0, error as u32) }
     }
 
     fn uplink_send(&mut self, frame: &[u8]) {

@@ -39,7 +39,9 @@ use ferrite_abi::wire::{
 
 use crate::cmd;
 use crate::device::Device;
+use crate::faults::Strike;
 use crate::host::{
+    BusError,
     DmaFault,
     GuestError,
     Host,
@@ -377,6 +379,9 @@ impl Device {
             self.state.hung_at = Some(self.now);
             return;
         }
+        if let Some(param) = self.strikes_command(host, FaultKind::BUS_ERROR, opcode) {
+            host.report_error(function, BusError::of(param));
+        }
         let mut strikes = |kind| self.strikes_command(host, kind, opcode);
         let fail = strikes(FaultKind::FAIL_COMMAND);
         let garbage = strikes(FaultKind::GARBAGE_ANSWER);
@@ -534,18 +539,29 @@ impl Device {
         }
     }
 
-    /// Takes an opportunity for a fault to strike a command.
+    /// Takes an opportunity for a fault to strike a command; returns its parameter if it does.
     fn strikes_command(
         &mut self,
         host: &mut dyn Host,
         kind: FaultKind,
         opcode: u16,
     ) -> Option<u32> {
-        let param = self.state.faults.strike_command(kind, opcode)?;
+        self.strike_at(host, kind, opcode)
+            .map(|strike| strike.param)
+    }
+
+    /// Takes an opportunity for a fault to strike a command, or a register by its offset.
+    pub(crate) fn strike_at(
+        &mut self,
+        host: &mut dyn Host,
+        kind: FaultKind,
+        opcode: u16,
+    ) -> Option<Strike> {
+        let strike = self.state.faults.strike_at(kind, opcode)?;
         host.trace(&Trace::Fault {
             kind: kind.0,
-            param,
+            param: strike.param,
         });
-        Some(param)
+        Some(strike)
     }
 }

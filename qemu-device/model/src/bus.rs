@@ -5,7 +5,10 @@
 use ferrite_abi::cmd::FaultKind;
 
 use crate::dirty::DirtyLogs;
-use crate::faults::Faults;
+use crate::faults::{
+    Faults,
+    Strike, //
+};
 use crate::host::{
     DmaFault,
     Host,
@@ -37,6 +40,11 @@ impl Bus<'_> {
     pub(crate) fn write(&mut self, addr: u64, buf: &[u8]) -> Result<(), DmaFault> {
         // Some of it may be written even where not all can be.
         self.logs.mark(self.function, addr, buf.len());
+        if let Some(strike) = self.strike(FaultKind::CORRUPT_WRITE) {
+            let mut altered = buf.to_vec();
+            strike.block(&mut altered);
+            return self.host.dma_write(self.function, addr, &altered);
+        }
         self.host.dma_write(self.function, addr, buf)
     }
 
@@ -48,6 +56,8 @@ impl Bus<'_> {
     /// Publishes a word to the driver.
     pub(crate) fn store(&mut self, addr: u64, value: u32) -> Result<(), DmaFault> {
         self.logs.mark(self.function, addr, size_of::<u32>());
+        let strike = self.strike(FaultKind::CORRUPT_WORD);
+        let value = strike.map_or(value, |strike| strike.word(value));
         self.host.dma_store32(self.function, addr, value)
     }
 
@@ -66,11 +76,17 @@ impl Bus<'_> {
     /// Takes an opportunity for a fault; returns its parameter if it strikes.
     #[inline]
     pub(crate) fn strikes(&mut self, kind: FaultKind) -> Option<u32> {
-        let param = self.faults.strike_any(kind)?;
+        self.strike(kind).map(|strike| strike.param)
+    }
+
+    /// Takes an opportunity for a fault; returns what it does if it strikes.
+    #[inline]
+    fn strike(&mut self, kind: FaultKind) -> Option<Strike> {
+        let strike = self.faults.strike_any(kind)?;
         self.host.trace(&Trace::Fault {
             kind: kind.0,
-            param,
+            param: strike.param,
         });
-        Some(param)
+        Some(strike)
     }
 }

@@ -23,7 +23,10 @@ use ferrite_abi::admin::{
     MAX_DATA,
     RESULT, //
 };
-use ferrite_abi::cmd::FunctionCaps;
+use ferrite_abi::cmd::{
+    FaultKind,
+    FunctionCaps, //
+};
 use ferrite_abi::event::FunctionState;
 use ferrite_abi::ids::FunctionId;
 use ferrite_abi::regs::Features;
@@ -32,7 +35,10 @@ use ferrite_abi::with_commands;
 use zerocopy::FromZeros;
 
 use crate::device::Device;
-use crate::faults::Garbage;
+use crate::faults::{
+    Generator,
+    Strike, //
+};
 use crate::function::Function;
 use crate::host::{
     DmaFault,
@@ -59,6 +65,11 @@ impl Call<'_> {
         self.device
             .function_mut(self.target)
             .ok_or(Status::INVALID_FUNCTION)
+    }
+
+    /// Takes an opportunity for a fault to strike the command.
+    pub(crate) fn strike(&mut self, kind: FaultKind, opcode: Opcode) -> Option<Strike> {
+        self.device.strike_at(self.host, kind, opcode.0)
     }
 
     /// Checks a vector of the PCI function that the command is about.
@@ -226,7 +237,7 @@ fn run<C: Handler>(
     let done = command.handle(call, &mut data)?;
     let mut result = [0; RESULT];
     result[..size_of::<C::Done>()].copy_from_slice(done.as_bytes());
-    let mut generator = garbage.map(Garbage::seeded);
+    let mut generator = garbage.map(Generator::seeded);
     if let Some(generator) = &mut generator {
         generator.fill(&mut result);
         generator.fill(data.as_mut_bytes());

@@ -108,10 +108,12 @@ impl Config {
         if self.serial.len() > 32 || !self.serial.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ConfigError::Serial);
         }
-        let script: Script = self
-            .fault_script
-            .parse()
-            .map_err(ConfigError::FaultScript)?;
+        self.read_script(&self.fault_script)
+    }
+
+    /// Reads a fault script.
+    pub(crate) fn read_script(&self, text: &str) -> Result<Script, ConfigError> {
+        let script: Script = text.parse().map_err(ConfigError::FaultScript)?;
         if !self.faults && !script.is_empty() {
             return Err(ConfigError::FaultsOff);
         }

@@ -124,6 +124,19 @@ impl Device {
         &self.config
     }
 
+    /// Disarms all faults and arms those of a script, which a reset of the whole device arms from now
+    /// on, too.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a script that cannot be read, and any on a device without faults.
+    pub fn set_fault_script(&mut self, text: &str) -> Result<(), ConfigError> {
+        let script = self.config.read_script(text)?;
+        self.state.faults.follow(&script);
+        self.script = script;
+        Ok(())
+    }
+
     /// Returns the latch that doorbell writes go to.
     pub fn doorbells(&self) -> Arc<Latch> {
         self.latch.clone()

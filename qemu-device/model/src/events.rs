@@ -168,11 +168,18 @@ impl Device {
         } else {
             about
         };
-        let Some(pci) = self.state.pci.get_mut(usize::from(function.0)) else {
+        let Some(pci) = self.state.pci.get(usize::from(function.0)) else {
             return;
         };
         let reaches = pci.bus_master && !self.state.vanished && self.state.hung_at.is_none();
-        let Some(queue) = pci.events.as_mut().filter(|_| reaches) else {
+        if !reaches || pci.events.is_none() {
+            return;
+        }
+        let lost = self.bus(host, function).strikes(FaultKind::LOSE_EVENT);
+        if lost.is_some() {
+            return self.skip_event(function);
+        }
+        let Some(queue) = self.state.pci[usize::from(function.0)].events.as_mut() else {
             return;
         };
         let (sequence, place) = queue.next();

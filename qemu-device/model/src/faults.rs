@@ -2,12 +2,14 @@
 
 //! Injected faults: which are armed, and when they take effect.
 
-use std::fmt;
-use std::str::FromStr;
+mod script;
 
-use ferrite_abi::admin::Opcode;
 use ferrite_abi::cmd::FaultKind;
 
+pub use self::script::{
+    Script,
+    ScriptError, //
+};
 use crate::save::saved;
 
 /// Largest number of faults that can be armed at a time.
@@ -16,12 +18,12 @@ pub const MAX_FAULTS: usize = 64;
 /// The opcode of a fault that is not limited to one command.
 pub const ANY_OPCODE: u16 = 0xffff;
 
-/// One armed fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A fault that is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What goes wrong.
     pub kind: FaultKind,
-    /// Only for commands with this opcode, or [`ANY_OPCODE`].
+    /// Only for commands with this opcode, or for the register at this offset, or [`ANY_OPCODE`].
     pub opcode: u16,
     /// Opportunities to let pass first.
     pub skip: u32,
@@ -29,6 +31,24 @@ pub struct Fault {
     pub count: u32,
     /// What the kind makes of it.
     pub param: u32,
+    /// One opportunity in so many is taken, drawn at random; 0 and 1 for each.
+    pub chance: u32,
+    /// What is drawn at random follows from this.
+    pub seed: u32,
+}
+
+impl Default for Fault {
+    fn default() -> Self {
+        Self {
+            kind: FaultKind::default(),
+            opcode: ANY_OPCODE,
+            skip: 0,
+            count: 0,
+            param: 0,
+            chance: 0,
+            seed: 0,
+        }
+    }
 }
 
 saved!(Fault {
@@ -36,13 +56,79 @@ saved!(Fault {
     opcode,
     skip,
     count,
-    param
+    param,
+    chance,
+    seed
 });
+
+/// A fault that waits for its opportunities.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    fault: Fault,
+    draws: Generator,
+}
+
+saved!(Armed { fault, draws });
+
+/// What a fault does when it strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Strike {
+    /// Its parameter.
+    pub(crate) param: u32,
+    /// Drawn at random, and the same in each run.
+    draw: u64,
+}
+
+impl Strike {
+    /// Returns a word with the bits of the parameter flipped; where that is 0, some word.
+    pub(crate) fn word(self, word: u32) -> u32 {
+        // CAST: a part of what was drawn.
+        let drawn = (self.draw >> 32) as u32;
+        match self.param {
+            0 => match self.draw % 8 {
+                0 => 0,
+                1 => u32::MAX,
+                2 => drawn,
+                3 => word.wrapping_add(drawn % 64),
+                4 => word.wrapping_sub(drawn % 64),
+                _ => word ^ 1 << (drawn % 32),
+            },
+            bits => word ^ bits,
+        }
+    }
+
+    /// Alters an aligned word of `bytes` like [`Self::word`], or else a byte.
+    pub(crate) fn block(self, bytes: &mut [u8]) {
+        // CAST: only the low bits matter.
+        let place = (self.draw >> 3) as usize;
+        if let Some(at) = place.checked_rem(bytes.len() / 4) {
+            let mut word = [0; 4];
+            let place = &mut bytes[4 * at..][..4];
+            word.copy_from_slice(place);
+            place.copy_from_slice(&self.word(u32::from_le_bytes(word)).to_le_bytes());
+        } else if let Some(at) = place.checked_rem(bytes.len()) {
+            bytes[at] ^= 1 << (self.draw % 8);
+        }
+    }
+
+    /// Flips the bit of `bytes` whose number is the parameter, modulo their number; any for
+    /// `u32::MAX`.
+    pub(crate) fn bit(self, bytes: &mut [u8]) {
+        let number = match self.param {
+            u32::MAX => self.draw,
+            param => param.into(),
+        };
+        // CAST: less than the number of bits.
+        if let Some(bit) = number.checked_rem(8 * bytes.len() as u64) {
+            bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+        }
+    }
+}
 
 /// The armed faults, in the order in which they were armed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
-    armed: Vec<Fault>,
+    armed: Vec<Armed>,
     /// Bit `k` is set when a fault of kind `k` is armed, so that a healthy device pays little.
     kinds: u64,
 }
@@ -57,9 +143,21 @@ impl Faults {
         if self.armed.len() >= MAX_FAULTS {
             return Err(fault);
         }
-        self.armed.push(fault);
+        self.armed.push(Armed {
+            fault,
+            draws: Generator::seeded(fault.seed),
+        });
         self.index();
         Ok(())
+    }
+
+    /// Disarms all faults and arms those of a script.
+    pub(crate) fn follow(&mut self, script: &Script) {
+        self.clear();
+        for fault in script.faults() {
+            // PANIC: a script is no longer than what can be armed.
+            self.arm(*fault).expect("script too long");
+        }
     }
 
     /// Disarms all faults.
@@ -68,20 +166,21 @@ impl Faults {
         self.index();
     }
 
-    /// Takes an opportunity for a fault of `kind` to strike a command; returns its parameter if
-    /// it does. Every fault that waits counts the opportunity; of those that are ready, only the
-    /// first strikes.
-    pub(crate) fn strike_command(&mut self, kind: FaultKind, opcode: u16) -> Option<u32> {
+    /// Takes an opportunity for a fault of `kind` to strike a command, or a register by its offset;
+    /// returns what it does if it strikes. Every fault that waits counts the opportunity; of those
+    /// that are ready, only the first strikes.
+    #[inline]
+    pub(crate) fn strike_at(&mut self, kind: FaultKind, opcode: u16) -> Option<Strike> {
         if self.kinds & bit(kind) == 0 {
             return None;
         }
         self.strike(kind, Some(opcode))
     }
 
-    /// Takes an opportunity for a fault of `kind`, as [`Self::strike_command`] does, where there
+    /// Takes an opportunity for a fault of `kind`, as [`Self::strike_at`] does, where there
     /// is no command.
     #[inline]
-    pub(crate) fn strike_any(&mut self, kind: FaultKind) -> Option<u32> {
+    pub(crate) fn strike_any(&mut self, kind: FaultKind) -> Option<Strike> {
         if self.kinds & bit(kind) == 0 {
             return None;
         }
@@ -89,13 +188,13 @@ impl Faults {
     }
 
     #[cold]
-    fn strike(&mut self, kind: FaultKind, opcode: Option<u16>) -> Option<u32> {
+    fn strike(&mut self, kind: FaultKind, opcode: Option<u16>) -> Option<Strike> {
         let fits = |fault: &Fault| {
             fault.kind == kind
                 && opcode.is_none_or(|opcode| [ANY_OPCODE, opcode].contains(&fault.opcode))
         };
         let mut struck = None;
-        for (at, fault) in self.armed.iter_mut().enumerate() {
+        for (at, Armed { fault, draws }) in self.armed.iter_mut().enumerate() {
             if !fits(fault) {
                 continue;
             }
@@ -103,19 +202,26 @@ impl Faults {
                 fault.skip -= 1;
                 continue;
             }
-            struck = Some((at, fault.param));
+            if fault.chance > 1 && draws.draw() % u64::from(fault.chance) != 0 {
+                continue;
+            }
+            let strike = Strike {
+                param: fault.param,
+                draw: draws.draw(),
+            };
+            struck = Some((at, strike));
             break;
         }
-        let (at, param) = struck?;
-        match self.armed[at].count {
+        let (at, strike) = struck?;
+        match self.armed[at].fault.count {
             0 => {}
             1 => {
                 self.armed.remove(at);
                 self.index();
             }
-            _ => self.armed[at].count -= 1,
+            _ => self.armed[at].fault.count -= 1,
         }
-        Some(param)
+        Some(strike)
     }
 
     /// Brings the summary up to date.
@@ -123,7 +229,7 @@ impl Faults {
         self.kinds = self
             .armed
             .iter()
-            .fold(0, |kinds, fault| kinds | bit(fault.kind));
+            .fold(0, |kinds, armed| kinds | bit(armed.fault.kind));
     }
 }
 
@@ -148,166 +254,38 @@ const fn bit(kind: FaultKind) -> u64 {
     1 << if kind.0 < 63 { kind.0 } else { 63 }
 }
 
-/// A generator of bytes that look like garbage and are the same each time.
+/// A generator of what looks like garbage and is the same each time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Garbage(u64);
+pub(crate) struct Generator {
+    state: u64,
+}
 
-impl Garbage {
+saved!(Generator { state });
+
+impl Generator {
     /// Starts a sequence.
     pub(crate) fn seeded(seed: u32) -> Self {
-        Self(u64::from(seed) ^ 0x9e37_79b9_7f4a_7c15)
+        Self {
+            state: u64::from(seed) ^ 0x9e37_79b9_7f4a_7c15,
+        }
     }
 
-    /// Fills `bytes` (xorshift64).
+    /// Returns the next number (xorshift64).
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
+    }
+
+    /// Fills `bytes`.
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            *byte = (self.0 >> 32) as u8;
+            // CAST: a part of the number.
+            *byte = (self.draw() >> 32) as u8;
         }
     }
 }
-
-/// Faults written down as text: `kind:key=value:...;kind:...`.
-///
-/// The kind is a name or number of [`FaultKind`], the keys are `opcode` (a name or number of
-/// [`Opcode`], or `any`), `skip`, `count` and `param`. Case does not matter, `-` stands for `_`,
-/// numbers may be hexadecimal with `0x`. What is not given is `opcode=any`, `skip=0`, `count=1`,
-/// `param=0`.
-///
-/// ```
-/// # use ferrite_model::faults::Script;
-/// let script: Script = "lose-completion:opcode=create_queue:skip=2; hang:skip=20".parse()?;
-/// assert_eq!(script.faults().len(), 2);
-/// # Ok::<(), ferrite_model::faults::ScriptError>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Script(Vec<Fault>);
-
-impl Script {
-    /// Returns the faults in their order.
-    pub fn faults(&self) -> &[Fault] {
-        &self.0
-    }
-
-    /// Returns whether there is no fault in it.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl FromStr for Script {
-    type Err = ScriptError;
-
-    fn from_str(text: &str) -> Result<Self, ScriptError> {
-        let faults: Vec<_> = text
-            .split(';')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(entry)
-            .collect::<Result<_, _>>()?;
-        if faults.len() > MAX_FAULTS {
-            return Err(ScriptError::TooMany);
-        }
-        Ok(Self(faults))
-    }
-}
-
-/// Reads one fault.
-fn entry(text: &str) -> Result<Fault, ScriptError> {
-    let mut parts = text.split(':').map(str::trim);
-    let kind = parts.next().unwrap_or_default();
-    let kind = named(FaultKind::NAMED, kind)
-        .filter(|kind| FaultKind(*kind).name().is_some())
-        .map(FaultKind)
-        .ok_or_else(|| ScriptError::Kind(kind.to_owned()))?;
-    let mut fault = Fault {
-        kind,
-        opcode: ANY_OPCODE,
-        skip: 0,
-        count: 1,
-        param: 0,
-    };
-    for part in parts {
-        let (key, value) = part
-            .split_once('=')
-            .map(|(key, value)| (key.trim(), value.trim()))
-            .ok_or_else(|| ScriptError::Pair(part.to_owned()))?;
-        let number = || number(value).ok_or_else(|| ScriptError::Value(part.to_owned()));
-        match key.to_ascii_lowercase().as_str() {
-            "opcode" if value.eq_ignore_ascii_case("any") => fault.opcode = ANY_OPCODE,
-            "opcode" => {
-                fault.opcode = named(Opcode::NAMED, value)
-                    .ok_or_else(|| ScriptError::Value(part.to_owned()))?;
-            }
-            "skip" => fault.skip = number()?,
-            "count" => fault.count = number()?,
-            "param" => fault.param = number()?,
-            _ => return Err(ScriptError::Key(key.to_owned())),
-        }
-    }
-    Ok(fault)
-}
-
-/// Reads a name of the table, or a number.
-fn named(names: &[(&str, u16)], text: &str) -> Option<u16> {
-    let wanted = text.replace('-', "_");
-    names
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(&wanted))
-        .map(|(_, value)| *value)
-        .or_else(|| number(text).and_then(|number| number.try_into().ok()))
-}
-
-/// Reads a number, decimal or hexadecimal.
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// Why a fault script cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ScriptError {
-    /// There is no such kind.
-    Kind(String),
-    /// This is not `key=value`.
-    Pair(String),
-    /// There is no such key.
-    Key(String),
-    /// The value is not a number, or not a known opcode.
-    Value(String),
-    /// More than [`MAX_FAULTS`].
-    TooMany,
-}
-
-impl fmt::Display for ScriptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kind(text) => {
-                write!(f, "no fault is called '{text}'; there are")?;
-                for (at, (name, _)) in FaultKind::NAMED.iter().enumerate() {
-                    let comma = if at == 0 { "" } else { "," };
-                    write!(f, "{comma} {}", name.to_ascii_lowercase())?;
-                }
-                Ok(())
-            }
-            Self::Pair(text) => write!(f, "'{text}' is not key=value"),
-            Self::Key(text) => {
-                write!(
-                    f,
-                    "no key is called '{text}'; there are opcode, skip, count, param"
-                )
-            }
-            Self::Value(text) => write!(f, "the value in '{text}' cannot be read"),
-            Self::TooMany => write!(f, "more than {MAX_FAULTS} faults"),
-        }
-    }
-}
-
-impl std::error::Error for ScriptError {}
 
 #[cfg(test)]
 mod tests {
@@ -316,10 +294,9 @@ mod tests {
     fn fault(kind: FaultKind) -> Fault {
         Fault {
             kind,
-            opcode: ANY_OPCODE,
-            skip: 0,
             count: 1,
             param: 7,
+            ..Fault::default()
         }
     }
 
@@ -334,7 +311,8 @@ mod tests {
             })
             .unwrap();
         let struck: Vec<_> = (0..5)
-            .map(|_| faults.strike_command(FaultKind::WRONG_TAG, 1))
+            .map(|_| faults.strike_at(FaultKind::WRONG_TAG, 1))
+            .map(|strike| strike.map(|strike| strike.param))
             .collect();
         assert_eq!(struck, [None, Some(7), Some(7), None, None]);
     }
@@ -362,15 +340,9 @@ mod tests {
                 ..fault(FaultKind::FAIL_COMMAND)
             })
             .unwrap();
-        assert_eq!(faults.strike_command(FaultKind::FAIL_COMMAND, 0x101), None);
-        assert_eq!(
-            faults.strike_command(FaultKind::LOSE_COMPLETION, 0x100),
-            None
-        );
-        assert_eq!(
-            faults.strike_command(FaultKind::FAIL_COMMAND, 0x100),
-            Some(7)
-        );
+        assert_eq!(faults.strike_at(FaultKind::FAIL_COMMAND, 0x101), None);
+        assert_eq!(faults.strike_at(FaultKind::LOSE_COMPLETION, 0x100), None);
+        assert!(faults.strike_at(FaultKind::FAIL_COMMAND, 0x100).is_some());
     }
 
     #[test]
@@ -386,45 +358,43 @@ mod tests {
     }
 
     #[test]
-    fn script_is_read_with_names_numbers_and_defaults() {
-        let script: Script =
-            " LOSE-completion:opcode=0x100:skip=2:count=0 ;; 5:opcode=Echo:param=0x10;"
-                .parse()
-                .unwrap();
-        assert_eq!(
-            script.faults(),
-            [
-                Fault {
-                    kind: FaultKind::LOSE_COMPLETION,
-                    opcode: 0x100,
-                    skip: 2,
-                    count: 0,
-                    param: 0
-                },
-                Fault {
-                    kind: FaultKind::WRONG_OPCODE,
-                    opcode: 0,
-                    skip: 0,
-                    count: 1,
-                    param: 0x10
-                },
-            ]
-        );
+    fn chance_takes_one_opportunity_in_so_many_and_the_same_ones_each_time() {
+        let taken = |seed| {
+            let mut faults = Faults::default();
+            let order = Fault {
+                count: 0,
+                chance: 10,
+                seed,
+                ..fault(FaultKind::LOSE_INTERRUPT)
+            };
+            faults.arm(order).unwrap();
+            (0..1000)
+                .map(|_| faults.strike_any(FaultKind::LOSE_INTERRUPT))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(taken(1), taken(1));
+        assert_ne!(taken(1), taken(2));
+        let struck = taken(1).iter().flatten().count();
+        assert!((50..200).contains(&struck), "{struck}");
     }
 
     #[test]
-    fn script_errors_say_what_is_wrong() {
-        let error = |text: &str| text.parse::<Script>().unwrap_err();
-        assert_eq!(error("sleep"), ScriptError::Kind("sleep".into()));
-        assert_eq!(error("99"), ScriptError::Kind("99".into()));
-        assert_eq!(error("hang:skip"), ScriptError::Pair("skip".into()));
-        assert_eq!(error("hang:when=1"), ScriptError::Key("when".into()));
-        assert_eq!(error("hang:skip=-1"), ScriptError::Value("skip=-1".into()));
-        assert_eq!(
-            error("hang:opcode=0x10000"),
-            ScriptError::Value("opcode=0x10000".into())
-        );
-        assert_eq!(error(&"hang;".repeat(MAX_FAULTS + 1)), ScriptError::TooMany);
-        assert!(error("sleep").to_string().contains("lose_completion"));
+    fn strike_alters_one_word_of_a_block_or_one_bit() {
+        let strike = |param, draw| Strike { param, draw };
+        assert_eq!(strike(0xf0, 5).word(0xff), 0x0f);
+        assert_eq!(strike(0, 5 | 7 << 32).word(0), 1 << 7);
+        let mut block = [0; 12];
+        strike(1, 5 << 3).block(&mut block);
+        assert_eq!(block, [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+        let mut odd = [0; 3];
+        strike(1, 1 << 3 | 2).block(&mut odd);
+        assert_eq!(odd, [0, 4, 0]);
+        strike(26, 0).bit(&mut odd);
+        assert_eq!(odd, [4, 4, 0]);
+        strike(u32::MAX, 9).bit(&mut odd);
+        assert_eq!(odd, [4, 6, 0]);
+        // Where there is nothing, nothing is altered.
+        strike(1, 0).block(&mut []);
+        strike(1, 0).bit(&mut []);
     }
 }

@@ -36,6 +36,29 @@ impl fmt::Display for DmaFault {
 
 impl std::error::Error for DmaFault {}
 
+/// How bad an error is that a PCI function reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum BusError {
+    /// The hardware mended it.
+    Correctable = 0,
+    /// Something was lost, and the link is well.
+    NonFatal = 1,
+    /// The link has to be reset.
+    Fatal = 2,
+}
+
+impl BusError {
+    /// Returns what the parameter of a [`BUS_ERROR`](ferrite_abi::cmd::FaultKind::BUS_ERROR) means.
+    pub(crate) fn of(param: u32) -> Self {
+        match param {
+            0 => Self::Correctable,
+            1 => Self::NonFatal,
+            _ => Self::Fatal,
+        }
+    }
+}
+
 /// The machine: memory, interrupts, the uplink, time.
 ///
 /// No method may call into the [`Device`](crate::Device) that it serves. A frame that a network
@@ -62,6 +85,9 @@ pub trait Host {
 
     /// Returns whether an MSI-X vector was raised and is pending, as it is masked.
     fn is_pending(&self, function: PciFn, vector: u16) -> bool;
+
+    /// Reports an error of a PCI function to the bus, as Advanced Error Reporting has it.
+    fn report_error(&mut self, function: PciFn, error: BusError);
 
     /// Sends a frame through the uplink.
     fn uplink_send(&mut self, frame: &[u8]);

@@ -67,6 +67,7 @@ pub use device::{
     Received, //
 };
 pub use host::{
+    BusError,
     DmaFault,
     GuestError,
     Host,

@@ -3,7 +3,10 @@
 //! Register accesses.
 
 use ferrite_abi::bar::PF_DOORBELL_PAGES;
-use ferrite_abi::cmd::SuspendLevel;
+use ferrite_abi::cmd::{
+    FaultKind,
+    SuspendLevel, //
+};
 use ferrite_abi::event::{
     FunctionState,
     Syndrome, //
@@ -72,11 +75,15 @@ impl Device {
         let Ok(offset) = u32::try_from(offset) else {
             return 0;
         };
-        if offset == MigrationControl::OFFSET {
+        let value = if offset == MigrationControl::OFFSET {
             let level = self.controls(function).map_or(0, |slot| self.level(slot).0);
-            return level.into();
-        }
-        self.register(function, offset, now).into()
+            level.into()
+        } else {
+            self.register(function, offset, now)
+        };
+        // CAST: registers end below that, and what is past them reads as 0 however it is called.
+        let strike = self.strike_at(host, FaultKind::CORRUPT_REGISTER, offset as u16);
+        strike.map_or(value, |strike| strike.word(value)).into()
     }
 
     /// Writes a register of a PCI function.

@@ -146,10 +146,7 @@ impl State {
         switch.plug(Slot::PF, &pf.port, pf.is_trusted());
         functions[Slot::PF.index()] = Some(Box::new(pf));
         let mut faults = Faults::default();
-        for fault in script.faults() {
-            // PANIC: a script is no longer than what can be armed.
-            faults.arm(*fault).expect("script too long");
-        }
+        faults.follow(script);
         Self {
             functions,
             pci: (0..=config.max_vfs)

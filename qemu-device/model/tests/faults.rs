@@ -11,6 +11,7 @@ use ferrite_abi::admin::{
 use ferrite_abi::cmd::{
     ClearFaults,
     Echo,
+    EchoDone,
     FaultKind,
     Identify,
     InjectFault,
@@ -30,6 +31,7 @@ use ferrite_abi::event::{
 use ferrite_abi::regs::{
     Heartbeat,
     Magic,
+    Register,
     Status as StatusRegister,
     SyndromeCode, //
 };
@@ -46,6 +48,7 @@ use ferrite_model::testing::{
     Rings, //
 };
 use ferrite_model::{
+    BusError,
     Config,
     PciFn,
     Trace, //
@@ -72,6 +75,7 @@ fn arm(machine: &mut Machine, driver: &mut Driver, kind: FaultKind, param: u32) 
         skip: U32::new(0),
         count: U32::new(1),
         param: U32::new(param),
+        ..InjectFault::default()
     };
     driver.send(machine, fault).unwrap();
 }
@@ -380,4 +384,123 @@ fn faults_survive_a_function_reset_and_are_cleared_by_command() {
         driver.send(&mut machine, unknown),
         Err(Status::INVALID_FIELD)
     );
+}
+
+#[test]
+fn event_is_lost_and_its_number_missing() {
+    let (mut machine, mut driver) = start("");
+    driver.create_event_queue(&mut machine);
+    arm(&mut machine, &mut driver, FaultKind::LOSE_EVENT, 0);
+    machine.device.set_uplink(&mut machine.host, false);
+    assert_eq!(driver.events(&mut machine).len(), 0);
+    machine.device.set_uplink(&mut machine.host, true);
+    assert_eq!(driver.events(&mut machine)[0].sequence(), 1);
+}
+
+#[test]
+fn error_is_reported_to_the_bus_and_the_command_carried_out() {
+    let (mut machine, mut driver) = start("");
+    let severities = [BusError::Correctable, BusError::NonFatal, BusError::Fatal];
+    for (param, severity) in (0..).zip(severities) {
+        arm(&mut machine, &mut driver, FaultKind::BUS_ERROR, param);
+        driver.send(&mut machine, echo(1)).unwrap();
+        assert_eq!(machine.host.errors.pop(), Some((PciFn::PF, severity)));
+    }
+}
+
+#[test]
+fn register_that_was_named_reads_wrongly() {
+    let (mut machine, mut driver) = start("");
+    let fault = InjectFault {
+        kind: U16::new(FaultKind::CORRUPT_REGISTER.0),
+        opcode: U16::new(Magic::OFFSET as u16),
+        count: U32::new(1),
+        param: U32::new(1),
+        ..InjectFault::default()
+    };
+    driver.send(&mut machine, fault).unwrap();
+    machine.read::<StatusRegister>(PciFn::PF);
+    let magic = Magic::INFO.reset.unwrap();
+    assert_eq!(machine.read::<Magic>(PciFn::PF), Magic(magic ^ 1));
+    assert_eq!(machine.read::<Magic>(PciFn::PF), Magic(magic));
+}
+
+#[test]
+fn what_is_written_and_published_is_altered() {
+    let (mut machine, mut driver) = start("");
+    // The completion of a command: 28 bytes as a block, then a word with the phase.
+    let order = |machine: &mut Machine, script| machine.device.set_fault_script(script).unwrap();
+    order(&mut machine, "corrupt_word:param=1");
+    assert!(
+        try_echo(&mut machine, &mut driver).is_none(),
+        "its phase is wrong"
+    );
+    let (mut machine, mut driver) = start("");
+    let submission = ferrite_abi::admin::Submission::new(0x77, driver.id(), echo(5));
+    let right = ferrite_abi::admin::Completion {
+        tag: submission.tag,
+        opcode: submission.opcode,
+        ..Default::default()
+    }
+    .with_done::<Echo>(EchoDone { value: U64::new(5) });
+    order(&mut machine, "corrupt_write:param=0x80000000");
+    let completion = try_echo(&mut machine, &mut driver).unwrap();
+    let differ = |a: &[u8], b: &[u8]| {
+        let bits = |(a, b): (&u8, &u8)| (a ^ b).count_ones();
+        a.iter().zip(b).map(bits).sum::<u32>()
+    };
+    // All but the head and the meta word is known.
+    let known = |completion: &ferrite_abi::admin::Completion| {
+        let bytes = completion.as_bytes();
+        [&bytes[..6], &bytes[8..28]].concat()
+    };
+    assert!(differ(&known(&completion), &known(&right)) <= 1);
+    let struck = |trace: &&Trace| {
+        **trace
+            == Trace::Fault {
+                kind: FaultKind::CORRUPT_WRITE.0,
+                param: 1 << 31,
+            }
+    };
+    assert_eq!(machine.host.traces.iter().filter(struck).count(), 1);
+}
+
+#[test]
+fn fault_script_is_changed_while_the_device_runs() {
+    let (mut machine, mut driver) = start("fail_command:count=0:param=11");
+    assert_eq!(
+        driver.send(&mut machine, echo(0)).err(),
+        Some(Status::INTERNAL)
+    );
+    assert!(machine.device.set_fault_script("nonsense").is_err());
+    assert_eq!(
+        driver.send(&mut machine, echo(0)).err(),
+        Some(Status::INTERNAL)
+    );
+    machine.device.set_fault_script("").unwrap();
+    driver.send(&mut machine, echo(0)).unwrap();
+    let mut healthy = Machine::new(Config::default());
+    assert!(healthy.device.set_fault_script("hang").is_err());
+    healthy.device.set_fault_script("").unwrap();
+}
+
+#[test]
+fn chaos_with_the_same_seed_is_the_same() {
+    let seen = |seed: u32| {
+        let script = format!(
+            "corrupt_register:count=0:chance=3:seed={seed};corrupt_write:count=0:chance=3:seed={seed};\
+             corrupt_word:count=0:chance=5:seed={seed}"
+        );
+        let (mut machine, mut driver) = start("");
+        machine.device.set_fault_script(&script).unwrap();
+        for _ in 0..50 {
+            try_echo(&mut machine, &mut driver);
+            machine.read::<StatusRegister>(PciFn::PF);
+        }
+        let mut memory = machine.host.memory_mut().to_vec();
+        memory.truncate(1 << 16);
+        memory
+    };
+    assert_eq!(seen(1), seen(1));
+    assert_ne!(seen(1), seen(2));
 }

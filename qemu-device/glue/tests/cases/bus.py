@@ -177,17 +177,23 @@ def device_can_be_unplugged_and_plugged_in_again():
         ferrite.enable_vfs(pf, 1)
 
 
-def errors_are_reported_to_the_root_port():
-    machine = Machine()
+def _report(machine, *functions):
+    """Has functions report errors, and the root port pass them on; returns the root port."""
     port = pci.root_port(machine)
-    pf = ferrite.start(machine)
-    vf = ferrite.enable_vfs(pf, 1)[0]
-    for function in (port, pf, vf):
+    for function in (port, *functions):
         # Correctable, non-fatal and fatal errors, and unsupported requests.
         control = function.capability(pci.CAP_EXPRESS) + pci.DEVCTL
         function.set(control, function.get(control, 2) | 0xf, 2)
     # SERR of the bridge lets errors through.
     port.set(0x3e, 1 << 1, 2)
+    return port
+
+
+def errors_are_reported_to_the_root_port():
+    machine = Machine()
+    pf = ferrite.start(machine)
+    vf = ferrite.enable_vfs(pf, 1)[0]
+    port = _report(machine, pf, vf)
     aer, root = pf.extended(pci.EXT_AER), port.extended(pci.EXT_AER)
     machine.hmp("pcie_aer_inject_error dpu COMP_TIME")
     equal(pf.get(aer + 4), 1 << 14, "uncorrectable errors of the PF")
@@ -196,6 +202,22 @@ def errors_are_reported_to_the_root_port():
     pf.set(aer + 4, 1 << 14)
     equal(pf.get(aer + 4), 0, "uncorrectable errors after they were cleared")
     equal(vf.get(vf.extended(pci.EXT_AER) + 4), 0, "uncorrectable errors of the VF")
+
+
+def injected_errors_are_reported_to_the_root_port():
+    pf = ferrite.start(Machine(device="ferrite,bus=rp0,id=dpu,mac=52:54:00:fe:00:01,faults=on"))
+    port = _report(pf.machine, pf)
+    aer, root = pf.extended(pci.EXT_AER), port.extended(pci.EXT_AER)
+    pf.start_admin()
+    # Severity, the function's register and bit, the root port's bit.
+    for severity, status, bit, received in ((0, 0x10, 6, 0), (1, 0x04, 14, 5), (2, 0x04, 4, 6)):
+        pf.machine.qmp("qom-set", path="/machine/peripheral/dpu", property="fault_script",
+                       value=f"bus_error:param={severity}")
+        pf.echo(severity)
+        equal(pf.get(aer + status), 1 << bit, f"errors of severity {severity}")
+        true(port.get(root + 0x30) & 1 << received, f"the root port has received severity {severity}")
+        pf.set(aer + status, 1 << bit)
+        port.set(root + 0x30, 0x7f)
 
 
 def function_asleep_does_nothing():

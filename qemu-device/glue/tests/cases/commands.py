@@ -5,7 +5,7 @@ import struct
 
 from lib import ferrite, pci
 from lib.case import equal, true
-from lib.machine import Machine
+from lib.machine import Machine, QemuError
 
 
 def echo_comes_back():
@@ -216,6 +216,33 @@ def fault_script_is_followed():
         pf.ring_admin()
         statuses.append(pf.machine.until(pf.completion, "completion")[2])
     equal(statuses, [0, 9, 0], "statuses")
+
+
+def fault_script_is_changed_while_the_machine_runs():
+    pf = ferrite.start(Machine(device="ferrite,bus=rp0,id=dpu,faults=on,fault_script=fail_command:count=0:param=9"))
+    pf.start_admin()
+
+    def status():
+        pf.post(ferrite.ECHO, bytes(8))
+        pf.ring_admin()
+        return pf.machine.until(pf.completion, "completion")[2]
+
+    def script(text):
+        pf.machine.qmp("qom-set", path="/machine/peripheral/dpu", property="fault_script", value=text)
+
+    equal(status(), 9, "status with the first script")
+    script("fail_command:count=1:param=11")
+    equal([status(), status()], [11, 0], "statuses with the second script")
+    equal(pf.machine.qmp("qom-get", path="/machine/peripheral/dpu", property="fault_script"),
+          "fail_command:count=1:param=11", "what the property holds")
+    try:
+        script("melt")
+        complaint = ""
+    except QemuError as error:
+        complaint = str(error)
+    true("no fault is called 'melt'" in complaint, f"{complaint!r} says why")
+    script("")
+    equal(status(), 0, "status without script")
 
 
 def two_devices_do_not_know_each_other():

@@ -30,6 +30,8 @@ impl Handler for InjectFault {
             skip: self.skip.get(),
             count: self.count.get(),
             param: self.param.get(),
+            chance: self.chance.get(),
+            seed: self.seed.get(),
         };
         call.device
             .state

@@ -2,13 +2,17 @@
 
 //! Handlers of the commands by which a VF is moved to another device.
 
-use ferrite_abi::admin::Status;
+use ferrite_abi::admin::{
+    Command,
+    Status, //
+};
 use ferrite_abi::cmd::{
     BeginLoad,
     BeginSave,
     BeginSaveDone,
     EndLoad,
     EndSave,
+    FaultKind,
     LoadVerdict,
     MigrationInfo,
     QueryMigration,
@@ -77,9 +81,14 @@ impl Handler for BeginSave {
 
     fn handle(&self, call: &mut Call<'_>, _: &mut [u8; 0]) -> Result<BeginSaveDone, Status> {
         let (pass, version) = (SavePass(self.pass.get()), self.version.get());
-        let length = call
+        let mut length = call
             .device
             .begin_save(call.host, call.target, pass, version)?;
+        if let Some(strike) = call.strike(FaultKind::SHORT_STREAM, Self::OPCODE) {
+            if let Some(saving) = call.device.saving(call.target) {
+                length = saving.shorten(strike.param);
+            }
+        }
         Ok(BeginSaveDone {
             length: U32::new(length),
         })
@@ -105,6 +114,9 @@ impl Handler for ReadSave {
             .ok_or(Status::INVALID_FIELD)?;
         let piece = saving.read(offset, length).ok_or(Status::INVALID_FIELD)?;
         to.copy_from_slice(piece);
+        if let Some(strike) = call.strike(FaultKind::CORRUPT_STREAM, Self::OPCODE) {
+            strike.bit(to);
+        }
         Ok(())
     }
 }

@@ -180,6 +180,13 @@ impl Saving {
         }
     }
 
+    /// Cuts so many bytes off the part's end, as a fault would have it; returns what is left.
+    pub(crate) fn shorten(&mut self, by: u32) -> u32 {
+        self.part
+            .truncate(self.part.len().saturating_sub(by as usize));
+        self.length()
+    }
+
     /// Returns a piece of the part, which then was read up to the piece's end; [`None`] if it is not
     /// there or would leave a gap.
     pub(crate) fn read(&mut self, offset: u32, length: u32) -> Option<&[u8]> {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::host::{
+    BusError,
     DmaFault,
     Host,
     PciFn,
@@ -34,6 +35,8 @@ pub struct FakeHost {
     pub pending: BTreeSet<(PciFn, u16)>,
     /// All that functions wrote to memory or tried to: who, address, length. Recorded while it is there.
     pub writes: Option<Vec<(PciFn, u64, usize)>>,
+    /// Errors that were reported to the bus, in order.
+    pub errors: Vec<(PciFn, BusError)>,
     /// Frames that left through the uplink, in order.
     pub sent: Vec<Vec<u8>>,
     /// Traces, in order.
@@ -64,6 +67,7 @@ impl FakeHost {
             masked: BTreeSet::new(),
             pending: BTreeSet::new(),
             writes: None,
+            errors: Vec::new(),
             sent: Vec::new(),
             traces: Vec::new(),
             vectors: Vec::new(),
@@ -209,6 +213,10 @@ impl Host for FakeHost {
             return;
         }
         self.raised.push((function, vector));
+    }
+
+    fn report_error(&mut self, function: PciFn, error: BusError) {
+        self.errors.push((function, error));
     }
 
     fn uplink_send(&mut self, frame: &[u8]) {

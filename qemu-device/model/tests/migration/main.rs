@@ -20,9 +20,11 @@ use ferrite_abi::cmd::{
     DestroyVirtio,
     Echo,
     EndLoad,
+    FaultKind,
     FilterAction,
     FunctionCaps,
     FunctionFields,
+    InjectFault,
     MigrationActivity,
     MigrationInfo,
     ModifyQueue,
@@ -98,6 +100,7 @@ const PEER: [u8; 6] = [2, 9, 9, 9, 9, 9];
 fn config() -> Config {
     Config {
         max_vfs: 4,
+        faults: true,
         ..Config::default()
     }
 }

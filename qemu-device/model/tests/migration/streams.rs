@@ -270,3 +270,31 @@ fn whole_device_is_saved_in_the_midst_of_it() {
     guest.arrive(&mut m, b"x");
     assert_eq!(guest.rx[0].reap(&mut m).len(), 1);
 }
+
+#[test]
+fn stream_that_a_fault_altered_or_cut_is_refused() {
+    let faults = [
+        (FaultKind::CORRUPT_STREAM, 0),
+        (FaultKind::CORRUPT_STREAM, u32::MAX),
+        (FaultKind::SHORT_STREAM, 1),
+        (FaultKind::SHORT_STREAM, 24),
+        (FaultKind::SHORT_STREAM, u32::MAX),
+    ];
+    for (kind, param) in faults {
+        let (mut m, mut pf, _guest) = machine(1);
+        let fault = InjectFault {
+            kind: U16::new(kind.0),
+            opcode: U16::new(u16::MAX),
+            count: U32::new(1),
+            param: U32::new(param),
+            ..InjectFault::default()
+        };
+        pf.send(&mut m, fault).unwrap();
+        let altered = saved(&mut m, &mut pf);
+        // A stream of nothing is none that could be loaded.
+        if !altered.is_empty() {
+            let fault = load(&mut m, &mut pf, &altered);
+            assert_ne!(fault, StreamFault::NONE, "{kind:?} {param}");
+        }
+    }
+}
