@@ -48,7 +48,7 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Entry for T {}
 ///
 /// # Invariants
 ///
-/// `memory` is that of `mask + 1` entries, a power of two.
+/// `memory` is that of `mask + 1` entries, a power of two, and of room behind them.
 pub struct Ring<T: Entry> {
     memory: Coherent<[u64]>,
     mask: u32,
@@ -64,10 +64,23 @@ impl<T: Entry> Ring<T> {
     ///
     /// `EINVAL` if `entries` is not a power of two, `ENOMEM`.
     pub fn new(device: &Device<Bound>, entries: u32) -> Result<Self> {
+        Self::with_room(device, entries, 0)
+    }
+
+    /// As [`Self::new`], with [room](Self::room) for `bytes` right behind the entries, which is shared with the
+    /// device as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn with_room(device: &Device<Bound>, entries: u32, bytes: usize) -> Result<Self> {
         if !entries.is_power_of_two() {
             return Err(EINVAL);
         }
         let words = T::WORDS.checked_mul(entries as usize).ok_or(ENOMEM)?;
+        let words = words
+            .checked_add(bytes.div_ceil(size_of::<u64>()))
+            .ok_or(ENOMEM)?;
         // INVARIANT: `entries` is a power of two.
         Ok(Self {
             memory: Coherent::zeroed_slice(device, words, GFP_KERNEL)?,
@@ -85,6 +98,39 @@ impl<T: Entry> Ring<T> {
     /// Returns the address of the ring for the device.
     pub fn dma_address(&self) -> DmaAddress {
         self.memory.dma_handle()
+    }
+
+    /// Makes all entries zeros again. The device is not to use them meanwhile.
+    pub fn clear(&self) {
+        for index in 0..self.len() {
+            let entry = self.entry(index);
+            for word in 0..T::WORDS {
+                // SAFETY: `entry` is valid for writes of `T::WORDS` words; volatile because of the device.
+                unsafe { entry.add(word).write_volatile(0) };
+            }
+        }
+    }
+
+    /// Returns bytes of the room behind the entries.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there are not as many.
+    #[inline]
+    pub fn room(&self, offset: usize, len: u32) -> Result<Bytes<'_>> {
+        let begin = size_of::<T>() * (self.mask as usize + 1);
+        let room = size_of::<u64>() * self.memory.len() - begin;
+        if offset.checked_add(len as usize).ok_or(EINVAL)? > room {
+            return Err(EINVAL);
+        }
+        // SAFETY: that is in the allocation, or one past its end, as was just checked.
+        let data = unsafe { self.memory.as_mut_ptr().cast::<u8>().add(begin + offset) };
+        // INVARIANT: the bytes are in the allocation, which lives as long as `self`.
+        Ok(Bytes {
+            data,
+            len,
+            _memory: PhantomData,
+        })
     }
 
     /// Returns the first of the words of an entry: `T::WORDS` words from there are in bounds.
@@ -156,6 +202,28 @@ impl<T: Entry> Ring<T> {
     pub fn store32<const OFFSET: usize>(&self, index: u32, value: u32) {
         // ORDERING: releases the entries written so far to the device, which reads this word first.
         self.word32::<OFFSET>(index).store(value.to_le(), Release);
+    }
+}
+
+/// Bytes that a device may change at any time.
+///
+/// # Invariants
+///
+/// `data` is valid for reads of `len` bytes for `'a`.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a> {
+    data: *const u8,
+    len: u32,
+    _memory: PhantomData<&'a ()>,
+}
+
+impl Bytes<'_> {
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.data
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len
     }
 }
 
@@ -263,6 +331,25 @@ mod tests {
         let device = TestDevice::new(c"ferrite-dma")?;
         assert!(Ring::<Pair>::new(device.device(), 0).is_err());
         assert!(Ring::<Pair>::new(device.device(), 3).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn room_is_behind_the_entries() -> Result {
+        let device = TestDevice::new(c"ferrite-dma")?;
+        let ring = Ring::<Pair>::with_room(device.device(), 2, 12)?;
+        ring.write(1, &[1, 2]);
+        assert_eq!(ring.room(4, 8)?.len(), 8);
+        assert!(core::ptr::eq(
+            ring.room(4, 8)?.as_ptr(),
+            ring.entry(0).cast::<u8>().wrapping_add(36)
+        ));
+        assert!(ring.room(9, 8).is_err());
+        assert!(ring.room(usize::MAX, 2).is_err());
+        ring.clear();
+        assert_eq!(ring.read(1), [0, 0]);
+        let bare = Ring::<Pair>::new(device.device(), 2)?;
+        assert!(bare.room(0, 1).is_err());
         Ok(())
     }
 

@@ -57,7 +57,7 @@ static struct sk_buff *echo_packet(struct net_device *dev, const struct echo_pay
 }
 
 /*
- * Sends a packet of the device to itself through a transmit queue and waits for it. To be called with the RTNL held,
+ * Sends a packet of the device to itself through a transmit queue and waits for it. To be called with its lock held,
  * for a device that is up. Returns -ENETDOWN if it cannot be sent, -ETIMEDOUT if it does not come, -EBADMSG if it was
  * changed on the way, -ENOMEM.
  */

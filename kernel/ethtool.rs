@@ -2,7 +2,7 @@
 
 //! What users see and set with ethtool.
 //!
-//! All operations are called under the RTNL, in process context.
+//! All operations are called under the lock of the device, in process context.
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
@@ -13,7 +13,10 @@ use crate::{
         self,
         Device, //
     },
-    netdev_rtnl::Rtnl,
+    netdev_lock::{
+        Lock,
+        Locks, //
+    },
     optional::optional, //
 };
 use core::{
@@ -68,11 +71,11 @@ pub trait Operations: Rss + Ntuple + Frames + Diagnostics {
     /// Sets the rings. All numbers are at most the maximum.
     fn set_rings(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         wanted: RingsChange,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, wanted, extack);
+        let _ = (device, locks, wanted, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -85,11 +88,11 @@ pub trait Operations: Rss + Ntuple + Frames + Diagnostics {
     /// Sets the number of queue pairs in use, from 1 to the maximum.
     fn set_channels(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         count: u16,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, count, extack);
+        let _ = (device, locks, count, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -100,8 +103,8 @@ pub trait Operations: Rss + Ntuple + Frames + Diagnostics {
     }
 
     /// Sets the link.
-    fn set_link(device: &Device<Self>, rtnl: &Rtnl, wanted: Link) -> Result {
-        let _ = (device, rtnl, wanted);
+    fn set_link(device: &Device<Self>, lock: &Lock, wanted: Link) -> Result {
+        let _ = (device, lock, wanted);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -114,11 +117,11 @@ pub trait Operations: Rss + Ntuple + Frames + Diagnostics {
     /// Sets how interrupts are moderated.
     fn set_coalesce(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        lock: &Lock,
         coalesce: Coalesce,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, coalesce, extack);
+        let _ = (device, lock, coalesce, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }
@@ -323,7 +326,7 @@ mod tests {
 ///
 /// All functions here are called by ethtool's core only, with devices that have this table, so that
 /// a [`Builder`](netdev::Builder) of `T` made them; they exist until the functions return, as do
-/// the other arguments, and the RTNL is held, as the devices have no instance lock of their own.
+/// the other arguments. The lock of the device is held; the RTNL is as well where `op_needs_rtnl` says so.
 pub(crate) struct Table<T: Operations>(PhantomData<T>);
 
 #[expect(
@@ -347,6 +350,7 @@ impl<T: Operations> Table<T> {
         } else {
             0
         },
+        op_needs_rtnl: bindings::ferrite_ethtool_FERRITE_ETHTOOL_NEED_RTNL,
         get_drvinfo: optional!(HAS_DRVINFO, drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
         get_ts_info: if <T as netdev::Operations>::HAS_STAMPS {
@@ -418,7 +422,7 @@ impl<T: Operations> Table<T> {
             return;
         }
         // SAFETY: see `Table`. The core has room for as many names as `sset_count` told, with the
-        // RTNL held throughout.
+        // lock held throughout.
         let (device, to) = unsafe {
             let device = Device::<T>::from_raw(device);
             let len = T::statistics_count(device) * TEXT;
@@ -433,7 +437,7 @@ impl<T: Operations> Table<T> {
         to: *mut u64,
     ) {
         // SAFETY: see `Table`. The core has room for as many values as `sset_count` told, with the
-        // RTNL held throughout.
+        // lock held throughout.
         let (device, to) = unsafe {
             let device = Device::<T>::from_raw(device);
             let len = T::statistics_count(device);
@@ -473,10 +477,10 @@ impl<T: Operations> Table<T> {
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, ring, kernel, mut extack) = unsafe {
+        let (device, locks, ring, kernel, mut extack) = unsafe {
             (
                 Device::<T>::from_raw(device),
-                Rtnl::assume(),
+                Locks::assume(device),
                 &*ring,
                 &*kernel,
                 ExtAck::from_raw(extack),
@@ -490,7 +494,7 @@ impl<T: Operations> Table<T> {
                 == bindings::ferrite_ethtool_FERRITE_ETHTOOL_SPLIT_ENABLED,
             split_above: kernel.hds_thresh,
         };
-        from_result(|| T::set_rings(device, rtnl, wanted, &mut extack).map(|()| 0))
+        from_result(|| T::set_rings(device, &locks, wanted, &mut extack).map(|()| 0))
     }
 
     unsafe extern "C" fn channels(
@@ -509,8 +513,13 @@ impl<T: Operations> Table<T> {
         channels: *mut bindings::ethtool_channels,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, channels) =
-            unsafe { (Device::<T>::from_raw(device), Rtnl::assume(), &*channels) };
+        let (device, locks, channels) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                Locks::assume(device),
+                &*channels,
+            )
+        };
         // SAFETY: null is a valid `ExtAck`: this operation has none.
         let mut extack = unsafe { ExtAck::from_raw(core::ptr::null_mut()) };
         from_result(|| {
@@ -518,7 +527,7 @@ impl<T: Operations> Table<T> {
             if count == 0 {
                 return Err(EINVAL);
             }
-            T::set_channels(device, rtnl, count, &mut extack).map(|()| 0)
+            T::set_channels(device, &locks, count, &mut extack).map(|()| 0)
         })
     }
 
@@ -550,10 +559,10 @@ impl<T: Operations> Table<T> {
         settings: *const bindings::ethtool_link_ksettings,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, base) = unsafe {
+        let (device, lock, base) = unsafe {
             (
                 Device::<T>::from_raw(device),
-                Rtnl::assume(),
+                Lock::assume(device),
                 &(*settings).base,
             )
         };
@@ -563,7 +572,7 @@ impl<T: Operations> Table<T> {
             full_duplex: u32::from(base.duplex) != bindings::DUPLEX_HALF,
             autoneg: u32::from(base.autoneg) != bindings::AUTONEG_DISABLE,
         };
-        from_result(|| T::set_link(device, rtnl, wanted).map(|()| 0))
+        from_result(|| T::set_link(device, &lock, wanted).map(|()| 0))
     }
 
     unsafe extern "C" fn coalesce(
@@ -618,10 +627,10 @@ impl<T: Operations> Table<T> {
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, coalesce, mut extack) = unsafe {
+        let (device, lock, coalesce, mut extack) = unsafe {
             (
                 Device::<T>::from_raw(device),
-                Rtnl::assume(),
+                Lock::assume(device),
                 &*coalesce,
                 ExtAck::from_raw(extack),
             )
@@ -638,6 +647,6 @@ impl<T: Operations> Table<T> {
             rx_adaptive: coalesce.use_adaptive_rx_coalesce != 0,
             tx_adaptive: coalesce.use_adaptive_tx_coalesce != 0,
         };
-        from_result(|| T::set_coalesce(device, rtnl, wanted, &mut extack).map(|()| 0))
+        from_result(|| T::set_coalesce(device, &lock, wanted, &mut extack).map(|()| 0))
     }
 }

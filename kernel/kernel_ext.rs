@@ -22,9 +22,12 @@ pub mod iomap;
 pub mod irq;
 pub mod napi;
 pub mod netdev;
+mod netdev_builder;
 mod netdev_classes;
+mod netdev_lock;
 mod netdev_ops;
 mod netdev_queue;
+pub mod netdev_restart;
 mod netdev_rtnl;
 #[cfg(CONFIG_KUNIT = "y")]
 mod netdev_tests;

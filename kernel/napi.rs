@@ -7,13 +7,16 @@
 use crate::{
     bindings,
     netdev::NetDevice,
-    netdev_rtnl::Rtnl,
+    netdev_lock::Lock,
     skb::SkBuff, //
 };
 use core::{
     cell::UnsafeCell,
     mem::ManuallyDrop,
-    ops::Deref,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
     sync::atomic::{
         AtomicPtr,
         Ordering, //
@@ -82,15 +85,16 @@ unsafe impl Send for Instance {}
 unsafe impl Sync for Instance {}
 
 impl Instance {
-    fn new(device: &NetDevice, index: u16, poll: Poll) -> Result<Arc<Self>> {
+    fn new(lock: &Lock, index: u16, poll: Poll) -> Result<Arc<Self>> {
+        let device = lock.device();
         let raw = device.as_ptr();
         // INVARIANT: it is put in an `Arc`, and `napi` is added to `device`.
         Arc::pin_init(
             try_pin_init!(Self {
                 napi <- Opaque::try_ffi_init(|napi: *mut bindings::napi_struct| {
                     // SAFETY: `napi` is zeroed and stays where it is, as it is pinned in an `Arc`;
-                    // the device has a configuration for `index`, which the caller checked; it
-                    // exists for as long as the reference in `device`.
+                    // the device has a configuration for `index`, which the caller checked, and its
+                    // lock is held; it exists for as long as the reference in `device`.
                     unsafe {
                         napi.write_bytes(0, 1);
                         bindings::ferrite_helper_netif_napi_add(raw, napi, Some(poll), index.into());
@@ -232,7 +236,7 @@ impl Scheduler {
     }
 }
 
-/// A NAPI instance, owned. It starts disabled.
+/// A NAPI instance, owned. It starts disabled, and is to end with [`Napi::delete`].
 ///
 /// # Invariants
 ///
@@ -240,7 +244,7 @@ impl Scheduler {
 /// the owner that `instance` names; it does not move.
 pub struct Napi<P: Poller> {
     inner: ManuallyDrop<KBox<Inner<P>>>,
-    instance: Arc<Instance>,
+    instance: ManuallyDrop<Arc<Instance>>,
     enabled: bool,
     bound: Option<u16>,
 }
@@ -257,14 +261,15 @@ impl<P: Poller> Napi<P> {
     ///
     /// `EINVAL` if the device has not as many queues, `ENOMEM`, and what `setup` fails with.
     pub fn new(
-        device: &NetDevice,
+        lock: &Lock,
         index: u16,
         setup: impl FnOnce(&Instance) -> Result<(P, P::Rearm)>,
-    ) -> Result<Self> {
+    ) -> Result<New<'_, P>> {
+        let device = lock.device();
         if index >= device.tx_queues().max(device.rx_queues()) {
             return Err(EINVAL);
         }
-        let added = Added(Instance::new(device, index, Inner::<P>::poll)?);
+        let added = Added(Instance::new(lock, index, Inner::<P>::poll)?, lock);
         let (poller, rearm) = setup(&added.0)?;
         let inner = KBox::new(
             Inner {
@@ -279,35 +284,59 @@ impl<P: Poller> Napi<P> {
             .owner
             .store(owner.cast_mut().cast(), Ordering::Relaxed);
         // INVARIANT: a new instance is disabled and bound to no queue.
-        Ok(Self {
+        let napi = Self {
             inner: ManuallyDrop::new(inner),
-            instance: added.keep(),
+            instance: ManuallyDrop::new(added.keep()),
             enabled: false,
             bound: None,
+        };
+        Ok(New {
+            napi: ManuallyDrop::new(napi),
+            lock,
         })
     }
 
     /// Returns what makes the instance run.
     pub fn scheduler(&self) -> Scheduler {
-        Scheduler(self.instance.clone())
+        Scheduler((*self.instance).clone())
+    }
+
+    /// Returns whether `lock` is that of the instance's device; without it nothing is done.
+    fn is_held(&self, lock: &Lock) -> bool {
+        let device = self.instance.device();
+        let is_held = lock.is_of(device);
+        if !is_held {
+            kernel::dev_err!(device, "the lock of another device is held\n");
+        }
+        is_held
     }
 
     /// Lets the instance run. May sleep.
-    pub fn enable(&mut self) {
-        if !self.enabled {
-            // SAFETY: the instance is disabled, by the type's invariants.
-            unsafe { bindings::napi_enable(self.instance.as_ptr()) };
+    pub fn enable(&mut self, lock: &Lock) {
+        if !self.enabled && self.is_held(lock) {
+            // SAFETY: the instance is disabled, by the type's invariants, and the lock of its device is
+            // held.
+            unsafe { bindings::napi_enable_locked(self.instance.as_ptr()) };
             self.enabled = true;
         }
     }
 
     /// Keeps the instance from running and waits until it does not. May sleep.
-    pub fn disable(&mut self) {
-        if self.enabled {
-            // SAFETY: the instance is enabled, by the type's invariants.
-            unsafe { bindings::napi_disable(self.instance.as_ptr()) };
+    pub fn disable(&mut self, lock: &Lock) {
+        if self.enabled && self.is_held(lock) {
+            // SAFETY: the instance is enabled, by the type's invariants, and the lock of its device is
+            // held.
+            unsafe { bindings::napi_disable_locked(self.instance.as_ptr()) };
             self.enabled = false;
         }
+    }
+
+    /// As [`Self::disable`]; waits for [`Rearm::rearm`] as well, which may run yet after a poll.
+    pub fn quiesce(&mut self, lock: &Lock) {
+        self.disable(lock);
+        // SAFETY: no requirements but that this may sleep. A poll is a reading side of RCU from its
+        // beginning to its end.
+        unsafe { bindings::synchronize_net() };
     }
 
     /// Passes what the instance does to `f`, if it is disabled; returns what that returns.
@@ -320,42 +349,36 @@ impl<P: Poller> Napi<P> {
     }
 
     /// Tells user space that the instance runs after interrupt `irq`.
-    pub fn set_irq(&mut self, irq: u32) {
+    pub fn set_irq(&mut self, lock: &Lock, irq: u32) {
         // CAST: the numbers of interrupts are small.
-        //
-        // SAFETY: the instance was added.
-        unsafe {
-            bindings::ferrite_helper_netif_napi_set_irq(self.instance.as_ptr(), irq as c_int)
-        };
+        self.tell_irq(lock, irq as c_int);
     }
 
     /// Forgets what [`Self::set_irq`] told. To be called before that interrupt is released.
-    pub fn clear_irq(&mut self) {
-        // SAFETY: the instance was added.
-        unsafe { bindings::ferrite_helper_netif_napi_set_irq(self.instance.as_ptr(), -1) };
+    pub fn clear_irq(&mut self, lock: &Lock) {
+        self.tell_irq(lock, -1);
     }
 
-    /// Tells user space that the instance serves transmit and receive queue `queue`. It must be
-    /// [unbound](Self::unbind) before it is dropped.
+    fn tell_irq(&self, lock: &Lock, irq: c_int) {
+        if self.is_held(lock) {
+            // SAFETY: the instance was added, and the lock of its device is held.
+            unsafe { bindings::netif_napi_set_irq_locked(self.instance.as_ptr(), irq) };
+        }
+    }
+
+    /// Tells user space that the instance serves transmit and receive queue `queue`.
     ///
     /// # Errors
     ///
     /// `EINVAL` if there is no such queue.
-    pub fn bind(&mut self, _rtnl: &Rtnl, queue: u16) -> Result {
+    pub fn bind(&mut self, lock: &Lock, queue: u16) -> Result {
         let device = self.instance.device();
-        if queue >= device.tx_queues().min(device.rx_queues()) {
+        if queue >= device.tx_queues().min(device.rx_queues()) || !self.is_held(lock) {
             return Err(EINVAL);
         }
         self.set_queue(queue, self.instance.as_ptr());
         self.bound = Some(queue);
         Ok(())
-    }
-
-    /// Undoes [`Self::bind`].
-    pub fn unbind(&mut self, _rtnl: &Rtnl) {
-        if let Some(queue) = self.bound.take() {
-            self.set_queue(queue, core::ptr::null_mut());
-        }
     }
 
     fn set_queue(&self, queue: u16, napi: *mut bindings::napi_struct) {
@@ -364,35 +387,81 @@ impl<P: Poller> Napi<P> {
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
             bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
         ] {
-            // SAFETY: the callers hold the RTNL and have checked `queue`; `napi` is an instance of
-            // this device, or null. `drop` does not free one that is bound.
+            // SAFETY: the callers hold the lock of the device and have checked `queue`; `napi` is an
+            // instance of this device, or null. One that is bound is not freed.
             unsafe { bindings::netif_queue_set_napi(device, queue.into(), kind, napi) };
         }
+    }
+
+    /// Disables the instance and deletes it, and what it does with it.
+    pub fn delete(mut self, lock: &Lock) {
+        if !self.is_held(lock) {
+            return;
+        }
+        self.disable(lock);
+        if let Some(queue) = self.bound.take() {
+            self.set_queue(queue, core::ptr::null_mut());
+        }
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used any more, so that the reference is moved out of it.
+        let instance = unsafe { ManuallyDrop::take(&mut this.instance) };
+        // Waits for polls that are about to return.
+        drop(Added(instance, lock));
+        // SAFETY: this is the only drop, and the instance, which was deleted, does not use it any more.
+        unsafe { ManuallyDrop::drop(&mut this.inner) };
     }
 }
 
 impl<P: Poller> Drop for Napi<P> {
     fn drop(&mut self) {
-        self.disable();
-        if self.bound.is_some() {
-            kernel::dev_err!(
-                self.instance.device(),
-                "a NAPI instance was dropped while bound to a queue; it is leaked\n"
-            );
-            core::mem::forget(self.instance.clone());
-            return;
-        }
-        // Waits for polls that are about to return.
-        drop(Added(self.instance.clone()));
-        // SAFETY: this is the drop, and the instance, which was deleted, does not use it any more.
-        unsafe { ManuallyDrop::drop(&mut self.inner) };
+        // The instance stays, and so does what it does.
+        kernel::dev_err!(
+            self.instance.device(),
+            "a NAPI instance was not deleted; it is leaked\n"
+        );
+    }
+}
+
+/// A NAPI instance that was just made, and is deleted again unless it is kept.
+pub struct New<'a, P: Poller> {
+    napi: ManuallyDrop<Napi<P>>,
+    lock: &'a Lock,
+}
+
+impl<P: Poller> New<'_, P> {
+    /// Returns the instance, to be kept.
+    pub fn keep(self) -> Napi<P> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used any more, so that the instance is moved out of it.
+        unsafe { ManuallyDrop::take(&mut this.napi) }
+    }
+}
+
+impl<P: Poller> Deref for New<'_, P> {
+    type Target = Napi<P>;
+
+    fn deref(&self) -> &Napi<P> {
+        &self.napi
+    }
+}
+
+impl<P: Poller> DerefMut for New<'_, P> {
+    fn deref_mut(&mut self) -> &mut Napi<P> {
+        &mut self.napi
+    }
+}
+
+impl<P: Poller> Drop for New<'_, P> {
+    fn drop(&mut self) {
+        // SAFETY: this is the drop: the instance is moved out once.
+        unsafe { ManuallyDrop::take(&mut self.napi) }.delete(self.lock);
     }
 }
 
 /// An instance that is to be deleted.
-struct Added(Arc<Instance>);
+struct Added<'a>(Arc<Instance>, &'a Lock);
 
-impl Added {
+impl Added<'_> {
     fn keep(self) -> Arc<Instance> {
         let this = ManuallyDrop::new(self);
         // SAFETY: `this` is not used any more, so that the reference is moved out of it.
@@ -400,10 +469,12 @@ impl Added {
     }
 }
 
-impl Drop for Added {
+impl Drop for Added<'_> {
     fn drop(&mut self) {
+        debug_assert!(self.1.is_of(self.0.device()));
         // SAFETY: the instance was added, was never enabled or is disabled, and is deleted once:
-        // either this is the guard that `Napi::new` drops early, or the one of `Napi::drop`.
+        // either this is the guard that `Napi::new` drops early, or the one of `Napi::delete`. Both have
+        // the lock of its device.
         unsafe { bindings::ferrite_helper_netif_napi_del(self.0.as_ptr()) };
     }
 }

@@ -6,13 +6,21 @@
 //! and registers that. Each operation that it implements shows in the C table of operations; others
 //! stay empty, so that the network stack knows that there are none.
 //!
-//! All operations but those of the data path run under the RTNL, in process context. A queue's part
-//! of the data path, [`Operations::TxQueue`], is locked by the stack's own lock of the queue: it
-//! costs no second one.
+//! All operations but those of the data path run under a [`Lock`] of the device, and most under the
+//! RTNL as well ([`Locks`]), in process context. A queue's part of the data path, [`Operations::TxQueue`],
+//! is locked by the stack's own lock of the queue: it costs no second one.
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 pub use crate::{
+    netdev_builder::{
+        Builder,
+        Registration, //
+    },
+    netdev_lock::{
+        Lock,
+        Locks, //
+    },
     netdev_queue::{
         TxGuard,
         TxQueue, //
@@ -40,12 +48,10 @@ pub use crate::{
 use crate::{
     bindings,
     devlink,
-    ethtool,
     flow::{
         self,
         block::Blocks, //
     },
-    netdev_ops::Table,
     netdev_queue::TxSlots,
     skb::SkBuff,
     xdp, //
@@ -53,7 +59,6 @@ use crate::{
 use core::{
     any::TypeId,
     marker::PhantomData,
-    mem::offset_of,
     ops::Deref,
     ptr::{
         addr_of_mut,
@@ -61,10 +66,7 @@ use core::{
     }, //
 };
 use kernel::{
-    device::{
-        self,
-        Bound, //
-    },
+    device,
     error::to_result,
     prelude::*,
     sync::{
@@ -86,10 +88,10 @@ pub trait Operations: Sized + Send + Sync + 'static {
     type TxQueue: Send;
 
     /// Brings the device up.
-    fn open(device: &Device<Self>, rtnl: &Rtnl) -> Result;
+    fn open(device: &Device<Self>, locks: &Locks) -> Result;
 
     /// Takes the device down. Nothing is being sent any more.
-    fn stop(device: &Device<Self>, rtnl: &Rtnl);
+    fn stop(device: &Device<Self>, locks: &Locks);
 
     /// Sends a packet, in atomic context.
     ///
@@ -125,21 +127,21 @@ pub trait Operations: Sized + Send + Sync + 'static {
     }
 
     /// Sets the address that packets are received for.
-    fn set_mac_address(device: &Device<Self>, rtnl: &Rtnl, address: [u8; 6]) -> Result {
-        let _ = (device, rtnl, address);
+    fn set_mac_address(device: &Device<Self>, locks: &Locks, address: [u8; 6]) -> Result {
+        let _ = (device, locks, address);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Sets the MTU, which is in range. The device is told of it if this succeeds.
-    fn change_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
-        let _ = (device, rtnl, mtu);
+    fn change_mtu(device: &Device<Self>, locks: &Locks, mtu: u32) -> Result {
+        let _ = (device, locks, mtu);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Takes note that users want `features` from now on. The device has those of before until this
     /// succeeds.
-    fn set_features(device: &Device<Self>, rtnl: &Rtnl, features: Features) -> Result {
-        let _ = (device, rtnl, features);
+    fn set_features(device: &Device<Self>, locks: &Locks, features: Features) -> Result {
+        let _ = (device, locks, features);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -167,11 +169,11 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// [`Operations::flow`].
     fn set_classes(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         count: u8,
         extack: &mut devlink::ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, count, extack);
+        let _ = (device, locks, count, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -182,8 +184,8 @@ pub trait Operations: Sized + Send + Sync + 'static {
     }
 
     /// Does what [`NetDevice::schedule_work`] was called with.
-    fn work(device: &Device<Self>, rtnl: &Rtnl, events: usize) {
-        let _ = (device, rtnl, events);
+    fn work(device: &Device<Self>, locks: &Locks, events: usize) {
+        let _ = (device, locks, events);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -191,11 +193,11 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// with [`Operations::xdp_xmit`] and [`Operations::xdp_kick`].
     fn xdp_setup(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         program: Option<xdp::Program>,
         extack: &mut devlink::ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, program, extack);
+        let _ = (device, locks, program, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -230,11 +232,11 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// Sets which packets are stamped with the time.
     fn set_stamps(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         stamps: Stamps,
         extack: &mut devlink::ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, stamps, extack);
+        let _ = (device, locks, stamps, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -278,21 +280,23 @@ impl PacketRef {
 
 /// What all network devices made by [`Builder`] have, whatever their type.
 #[repr(C)]
-struct Header {
-    refs: Refcount,
-    destroy: unsafe fn(*mut bindings::net_device),
-    port: Option<Arc<devlink::Port>>,
+pub(crate) struct Header {
+    pub(crate) refs: Refcount,
+    pub(crate) destroy: unsafe fn(*mut bindings::net_device),
+    pub(crate) port: Option<Arc<devlink::Port>>,
+    /// Reads and writes packets.
+    pub(crate) dma_device: Option<ARef<device::Device>>,
     /// What `Operations` the device is of.
-    operations: TypeId,
-    blocks: Blocks,
+    pub(crate) operations: TypeId,
+    pub(crate) blocks: Blocks,
 }
 
 /// The private part of the network device of a driver. `data` is pinned.
 #[repr(C)]
 pub(crate) struct Private<T: Operations> {
-    header: Header,
-    tx: TxSlots<T>,
-    data: T,
+    pub(crate) header: Header,
+    pub(crate) tx: TxSlots<T>,
+    pub(crate) data: T,
 }
 
 /// A network device, whatever drives it.
@@ -434,18 +438,23 @@ impl NetDevice {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it was not made with as many, `ENOMEM`.
-    pub fn set_real_queues(&self, _rtnl: &Rtnl, tx: u16, rx: u16) -> Result {
-        // SAFETY: the device is valid and the RTNL is held.
+    /// `EINVAL` if it was not made with as many, or the lock is that of another device; `ENOMEM`.
+    pub fn set_real_queues(&self, locks: &Locks, tx: u16, rx: u16) -> Result {
+        if !locks.device_lock().is_of(self) {
+            return Err(EINVAL);
+        }
+        // SAFETY: the device is valid and both locks are held.
         to_result(unsafe {
             bindings::netif_set_real_num_queues(self.as_ptr(), tx.into(), rx.into())
         })
     }
 
     /// Asks [`Operations::fix_features`] anew.
-    pub fn update_features(&self, _rtnl: &Rtnl) {
-        // SAFETY: the device is valid and the RTNL is held.
-        unsafe { bindings::ferrite_helper_netdev_update_features(self.as_ptr()) };
+    pub fn update_features(&self, locks: &Locks) {
+        if locks.device_lock().is_of(self) {
+            // SAFETY: the device is valid and both locks are held.
+            unsafe { bindings::ferrite_helper_netdev_update_features(self.as_ptr()) };
+        }
     }
 
     /// Keeps packets from being sent and waits until none is.
@@ -465,13 +474,13 @@ impl NetDevice {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no such queue, `ENETDOWN` if it takes no packet, `ETIMEDOUT` if the packet does
-    /// not come back, `EBADMSG` if it was changed on the way, `ENOMEM`.
-    pub fn echo(&self, _rtnl: &Rtnl, queue: u16, timeout: Msecs) -> Result {
-        if queue >= self.real_tx_queues() {
+    /// `EINVAL` if there is no such queue or the lock is another device's, `ENETDOWN` if it takes no packet,
+    /// `ETIMEDOUT` if the packet does not come back, `EBADMSG` if it was changed on the way, `ENOMEM`.
+    pub fn echo(&self, lock: &Lock, queue: u16, timeout: Msecs) -> Result {
+        if queue >= self.real_tx_queues() || !lock.is_of(self) {
             return Err(EINVAL);
         }
-        // SAFETY: the device is valid and has the queue, and the RTNL is held.
+        // SAFETY: the device is valid and has the queue, and its lock is held.
         to_result(unsafe { bindings::ferrite_helper_netdev_echo(self.as_ptr(), queue, timeout) })
     }
 
@@ -556,7 +565,7 @@ impl<T: Operations> Device<T> {
         unsafe { &*device.cast() }
     }
 
-    fn private(&self) -> *mut Private<T> {
+    pub(crate) fn private(&self) -> *mut Private<T> {
         // SAFETY: the device is valid.
         unsafe { bindings::ferrite_helper_netdev_priv(self.as_ptr()).cast() }
     }
@@ -573,6 +582,15 @@ impl<T: Operations> Device<T> {
     pub(crate) fn tx_slots(&self) -> &TxSlots<T> {
         // SAFETY: as for `data`.
         unsafe { &(*self.private()).tx }
+    }
+
+    /// Returns the device that reads and writes packets, or null.
+    pub(crate) fn dma_device(&self) -> *mut bindings::device {
+        let device = self.header().dma_device.as_deref();
+        device.map_or(core::ptr::null_mut(), |device| {
+            // CAST: `Device` is a transparent wrapper of `struct device`.
+            core::ptr::from_ref(device).cast_mut().cast()
+        })
     }
 
     /// Returns the blocks of rules that are bound to it.
@@ -614,7 +632,7 @@ impl<T: Operations> Device<T> {
     /// # Safety
     ///
     /// `device` was made by a [`Builder`] of `T` and nobody has a reference. It is not registered.
-    unsafe fn destroy(device: *mut bindings::net_device) {
+    pub(crate) unsafe fn destroy(device: *mut bindings::net_device) {
         // SAFETY: the private part was initialized, and is not used any more. A device that is not
         // registered may be freed, once.
         unsafe {
@@ -636,230 +654,4 @@ fn is_mark(
                 as unsafe extern "C" fn(*mut bindings::net_device) -> c_int,
         )
     })
-}
-
-/// A network device that is not visible yet, to be configured and [registered](Self::register).
-pub struct Builder<T: Operations>(ARef<Device<T>>);
-
-impl<T: Operations> Builder<T> {
-    /// Makes an Ethernet device with up to `queues` queues of each kind, as a child of `parent`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, and what `data` fails with.
-    pub fn new(
-        parent: &device::Device<Bound>,
-        queues: u16,
-        data: impl PinInit<T, Error>,
-    ) -> Result<Self> {
-        const {
-            assert!(align_of::<Private<T>>() <= bindings::NETDEV_ALIGN as usize);
-            // The header must be found whatever `T` is.
-            assert!(offset_of!(Private<T>, header) == 0);
-        }
-        let tx = TxSlots::new(queues)?;
-        // SAFETY: no requirements.
-        let raw = unsafe {
-            bindings::alloc_etherdev_mqs(
-                size_of::<Private<T>>() as c_int,
-                queues.into(),
-                queues.into(),
-            )
-        };
-        let raw = NonNull::new(raw).ok_or(ENOMEM)?;
-        // SAFETY: the device is new: nobody else uses it. Its private part has the size that was
-        // asked for and, as asserted, the alignment, and does not move. If `data` fails, the device
-        // is freed without it.
-        unsafe {
-            let private = bindings::ferrite_helper_netdev_priv(raw.as_ptr()).cast::<Private<T>>();
-            if let Err(error) = data.__pinned_init(&raw mut (*private).data) {
-                bindings::free_netdev(raw.as_ptr());
-                return Err(error);
-            }
-            (&raw mut (*private).tx).write(tx);
-            (&raw mut (*private).header).write(Header {
-                refs: Refcount::new(1),
-                destroy: Device::<T>::destroy,
-                port: None,
-                operations: TypeId::of::<T>(),
-                blocks: Blocks::new(),
-            });
-            (*private).header.blocks.init();
-        }
-        // SAFETY: the device is new: nobody else uses it. `parent` exists until the device is
-        // registered, if the caller keeps it bound, and from then on is referenced by it.
-        unsafe {
-            (*raw.as_ptr()).netdev_ops = Table::<T>::OPS_REF;
-            (*raw.as_ptr()).stat_ops = Table::<T>::STAT_OPS_REF;
-            if T::HAS_XDP_SETUP {
-                bindings::ferrite_helper_xdp_offer(raw.as_ptr());
-            }
-            bindings::ferrite_helper_netdev_set_parent(
-                raw.as_ptr(),
-                // CAST: `Device` is a transparent wrapper of `struct device`.
-                core::ptr::from_ref(parent).cast_mut().cast(),
-            );
-        }
-        // SAFETY: the count was set to one, for this reference. `Device` is a transparent wrapper.
-        Ok(Self(unsafe { ARef::from_raw(raw.cast()) }))
-    }
-
-    /// Returns the device.
-    pub fn device(&self) -> &Device<T> {
-        &self.0
-    }
-
-    fn raw(&self) -> *mut bindings::net_device {
-        self.0.as_ptr()
-    }
-
-    /// Sets the MAC address; a random one, if `address` cannot be that of a device.
-    pub fn mac(self, address: [u8; 6]) -> Self {
-        // SAFETY: the device is valid and not registered, so that nobody else uses the address.
-        unsafe {
-            if address == [0; 6] || address[0] & 1 != 0 {
-                bindings::ferrite_helper_netdev_random_address(self.raw());
-            } else {
-                bindings::ferrite_helper_netdev_set_address(self.raw(), address.as_ptr());
-            }
-        }
-        self
-    }
-
-    /// Sets the MTU and its range.
-    pub fn mtu(self, mtu: u32, min: u32, max: u32) -> Self {
-        // SAFETY: the device is valid and not registered.
-        unsafe {
-            let raw = self.raw();
-            (*raw).mtu = mtu.clamp(min, max);
-            (*raw).min_mtu = min;
-            (*raw).max_mtu = max;
-        }
-        self
-    }
-
-    /// Sets how many queues of each kind are in use to begin with.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if the device was not made with as many.
-    pub fn real_queues(self, count: u16) -> Result<Self> {
-        // SAFETY: the device is valid and not registered.
-        to_result(unsafe {
-            bindings::netif_set_real_num_queues(self.raw(), count.into(), count.into())
-        })?;
-        Ok(self)
-    }
-
-    /// Sets the features that users may turn on and off; they start turned on. Those in `fixed` are
-    /// always on.
-    pub fn features(self, changeable: Features, fixed: Features) -> Self {
-        // SAFETY: the device is valid and not registered.
-        unsafe {
-            let raw = self.raw();
-            (*raw).hw_features |= changeable.0;
-            // Rules are for the device itself, not for what is above it.
-            (*raw).vlan_features |= changeable.without(Features::HW_TC).0;
-            (*raw).features |= changeable.0 | fixed.0;
-        }
-        self
-    }
-
-    /// Sets features that users may turn on and off, and that start turned off.
-    pub fn optional_features(self, features: Features) -> Self {
-        // SAFETY: the device is valid and not registered.
-        unsafe { (*self.raw()).hw_features |= features.0 };
-        self
-    }
-
-    /// Has the stack spread the interrupts of NAPI instances over processors, and keep what users
-    /// set of that while the device is down. The driver is to
-    /// [tell](crate::napi::Napi::set_irq) of them.
-    pub fn spread_interrupts(self) -> Self {
-        // SAFETY: the device is valid and not registered.
-        unsafe { bindings::netif_set_affinity_auto(self.raw()) };
-        self
-    }
-
-    /// Sets the largest packet that the device cuts into segments.
-    pub fn tso_max_size(self, bytes: u32) -> Self {
-        // SAFETY: the device is valid and not registered.
-        unsafe { bindings::netif_set_tso_max_size(self.raw(), bytes) };
-        self
-    }
-
-    /// Tells that [`Operations::set_rx_mode`] filters unicast addresses.
-    pub fn unicast_filter(self) -> Self {
-        // SAFETY: the device is valid and not registered.
-        unsafe { bindings::ferrite_helper_netdev_set_unicast_filter(self.raw()) };
-        self
-    }
-
-    /// Sets after how many milliseconds without progress [`Operations::tx_timeout`] is called.
-    pub fn tx_timeout(self, msecs: u32) -> Self {
-        // SAFETY: the device is valid and not registered.
-        unsafe {
-            (*self.raw()).watchdog_timeo = kernel::time::msecs_to_jiffies(msecs) as c_int;
-        }
-        self
-    }
-
-    /// Offers the operations of the driver for ethtool.
-    pub fn ethtool(self) -> Self
-    where
-        T: ethtool::Operations,
-    {
-        // SAFETY: the device is valid and not registered; the table is static.
-        unsafe { (*self.raw()).ethtool_ops = ethtool::Table::<T>::OPS_REF };
-        self
-    }
-
-    /// Makes the device that of a devlink port.
-    pub fn port(self, port: Option<Arc<devlink::Port>>) -> Self {
-        // SAFETY: the device is valid and not registered or shared; its header keeps the port for
-        // as long as it exists.
-        unsafe {
-            (*self.raw()).devlink_port = port
-                .as_ref()
-                .map_or(core::ptr::null_mut(), |port| port.as_raw());
-            (*self.0.private()).header.port = port;
-        }
-        self
-    }
-
-    /// Makes the device visible, without link. Its operations may be called before this returns.
-    ///
-    /// # Errors
-    ///
-    /// What `register_netdev` fails with.
-    pub fn register(self) -> Result<Registration<T>> {
-        self.0.set_carrier(false);
-        // SAFETY: the device is valid and not registered.
-        to_result(unsafe { bindings::register_netdev(self.raw()) })?;
-        // INVARIANT: the device was just registered.
-        Ok(Registration(self.0))
-    }
-}
-
-/// A network device is visible for as long as this lives. Dropping it takes the device down.
-///
-/// Must not be dropped with the RTNL held.
-///
-/// # Invariants
-///
-/// The device is registered.
-pub struct Registration<T: Operations>(ARef<Device<T>>);
-
-impl<T: Operations> Registration<T> {
-    /// Returns the device.
-    pub fn device(&self) -> &ARef<Device<T>> {
-        &self.0
-    }
-}
-
-impl<T: Operations> Drop for Registration<T> {
-    fn drop(&mut self) {
-        // SAFETY: the device is registered, and this is the end of it.
-        unsafe { bindings::unregister_netdev(self.0.as_ptr()) };
-    }
 }

@@ -14,7 +14,7 @@ use crate::{
         Device,
         Operations, //
     },
-    netdev_rtnl::Rtnl, //
+    netdev_lock::Locks, //
 };
 use kernel::{
     error::{
@@ -28,16 +28,16 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// As for all of `netdev_ops::Table`; the stack calls this under the RTNL, with the data of mqprio.
+/// As for all of `netdev_ops::Table`; the stack calls this under both locks, with the data of mqprio.
 pub(crate) unsafe fn setup<T: Operations>(
     device: *mut bindings::net_device,
     mqprio: *mut bindings::tc_mqprio_qopt_offload,
 ) -> c_int {
     // SAFETY: by the requirements of this function.
-    let (this, rtnl, mut extack) = unsafe {
+    let (this, locks, mut extack) = unsafe {
         (
             Device::<T>::from_raw(device),
-            Rtnl::assume(),
+            Locks::assume(device),
             ExtAck::from_raw(bindings::ferrite_helper_mqprio_extack(mqprio)),
         )
     };
@@ -45,7 +45,7 @@ pub(crate) unsafe fn setup<T: Operations>(
         // SAFETY: by the requirements of this function.
         let count = unsafe { bindings::ferrite_helper_mqprio_classes(mqprio) };
         to_result(count)?;
-        T::set_classes(this, rtnl, u8::try_from(count)?, &mut extack)?;
+        T::set_classes(this, &locks, u8::try_from(count)?, &mut extack)?;
         // SAFETY: by the requirements of this function.
         to_result(unsafe { bindings::ferrite_helper_mqprio_set(device, mqprio) })?;
         Ok(0)

@@ -53,6 +53,13 @@ bool ferrite_helper_netif_carrier_ok(const struct net_device *dev)
 	return netif_carrier_ok(dev);
 }
 
+/* Packets whose memory is a provider's are sent as others are: ferrite_helper_skb_map() knows them. */
+void ferrite_helper_netdev_restarts_queues(struct net_device *dev, const struct netdev_queue_mgmt_ops *ops)
+{
+	dev->queue_mgmt_ops = ops;
+	dev->netmem_tx = NETMEM_TX_DMA;
+}
+
 struct netdev_queue *ferrite_helper_netdev_tx_queue(struct net_device *dev, unsigned int index)
 {
 	return netdev_get_tx_queue(dev, index);
@@ -124,22 +131,17 @@ void ferrite_helper_netdev_tx_reset_queue(struct netdev_queue *queue)
 void ferrite_helper_netif_napi_add(struct net_device *dev, struct napi_struct *napi,
 				   int (*poll)(struct napi_struct *napi, int budget), int index)
 {
-	netif_napi_add_config(dev, napi, poll, index);
+	netif_napi_add_config_locked(dev, napi, poll, index);
 }
 
 void ferrite_helper_netif_napi_del(struct napi_struct *napi)
 {
-	netif_napi_del(napi);
+	netif_napi_del_locked(napi);
 }
 
 void ferrite_helper_napi_schedule(struct napi_struct *napi)
 {
 	napi_schedule(napi);
-}
-
-void ferrite_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
-{
-	netif_napi_set_irq(napi, irq);
 }
 
 u16 ferrite_helper_skb_queue(const struct sk_buff *skb)
@@ -170,8 +172,7 @@ int ferrite_helper_skb_map(struct device *dev, struct sk_buff *skb, dma_addr_t *
 			continue;
 		addrs[count] = skb_frag_dma_map(dev, frag);
 		if (dma_mapping_error(dev, addrs[count])) {
-			/* The linear part is a page mapping like the others. */
-			ferrite_helper_skb_unmap(dev, addrs, lens, count);
+			ferrite_helper_skb_unmap(dev, skb, addrs, lens, count);
 			return -ENOMEM;
 		}
 		lens[count++] = skb_frag_size(frag);
@@ -179,13 +180,25 @@ int ferrite_helper_skb_map(struct device *dev, struct sk_buff *skb, dma_addr_t *
 	return count;
 }
 
-/* dma_map_single() maps the page below and is undone by unmapping that. */
-void ferrite_helper_skb_unmap(struct device *dev, const dma_addr_t *addrs, const u32 *lens, int count)
+/* Undoes ferrite_helper_skb_map(), for the first @count pieces. Memory of a provider's is mapped by whom it is from. */
+void ferrite_helper_skb_unmap(struct device *dev, const struct sk_buff *skb, const dma_addr_t *addrs, const u32 *lens,
+			      int count)
 {
-	int i;
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	int done = 0, i;
 
-	for (i = 0; i < count; i++)
-		dma_unmap_page(dev, addrs[i], lens[i], DMA_TO_DEVICE);
+	/* dma_map_single() maps the page below and is undone by unmapping that. */
+	if (skb_headlen(skb) && count)
+		dma_unmap_page(dev, addrs[done++], lens[0], DMA_TO_DEVICE);
+	for (i = 0; i < shinfo->nr_frags && done < count; i++) {
+		const skb_frag_t *frag = &shinfo->frags[i];
+
+		if (!skb_frag_size(frag))
+			continue;
+		if (!skb_frag_is_net_iov(frag))
+			dma_unmap_page(dev, addrs[done], lens[done], DMA_TO_DEVICE);
+		done++;
+	}
 }
 
 bool ferrite_helper_skb_checksum_wanted(const struct sk_buff *skb, u16 *start, u16 *offset)
@@ -302,11 +315,11 @@ unsigned int ferrite_helper_skb_frags(const struct sk_buff *skb)
 	return skb_shinfo(skb)->nr_frags;
 }
 
-void ferrite_helper_skb_add_frag(struct sk_buff *skb, struct page *page, unsigned int offset, unsigned int len,
+void ferrite_helper_skb_add_frag(struct sk_buff *skb, netmem_ref netmem, unsigned int offset, unsigned int len,
 				 unsigned int truesize)
 {
 	skb_mark_for_recycle(skb);
-	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, offset, len, truesize);
+	skb_add_rx_frag_netmem(skb, skb_shinfo(skb)->nr_frags, netmem, offset, len, truesize);
 }
 
 void ferrite_helper_skb_set_checksum_ok(struct sk_buff *skb)
@@ -414,21 +427,26 @@ unsigned int ferrite_helper_skb_tailroom(void)
 	return SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
 }
 
-struct page_pool *ferrite_helper_page_pool_create(struct device *dev, struct napi_struct *napi, u16 queue,
-						  unsigned int pages, bool both_ways)
+/*
+ * Without @unreadable, all memory of the pool is pages that the kernel has mapped. The pool is for @queue of @netdev, whose
+ * memory provider is asked with it. Its buffers go past its cache until it is given to a NAPI instance.
+ */
+struct page_pool *ferrite_helper_page_pool_create(struct device *dev, struct net_device *netdev, u16 queue,
+						  unsigned int pages, bool both_ways, bool unreadable)
 {
 	struct page_pool_params params = {
 		.flags = PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV,
 		.pool_size = pages,
 		.nid = NUMA_NO_NODE,
 		.dev = dev,
-		.napi = napi,
-		.netdev = napi->dev,
+		.netdev = netdev,
 		.queue_idx = queue,
 		.dma_dir = both_ways ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE,
 		.max_len = PAGE_SIZE,
 	};
 
+	if (unreadable)
+		params.flags |= PP_FLAG_ALLOW_UNREADABLE_NETMEM;
 	return page_pool_create(&params);
 }
 
@@ -437,39 +455,40 @@ bool ferrite_helper_page_pool_maps_both_ways(const struct page_pool *pool, const
 	return pool->p.dev == dev && pool->p.dma_dir == DMA_BIDIRECTIONAL;
 }
 
-struct page *ferrite_helper_page_pool_alloc(struct page_pool *pool)
+netmem_ref ferrite_helper_page_pool_alloc(struct page_pool *pool)
 {
-	return netmem_to_page(page_pool_alloc_netmems(pool, GFP_ATOMIC | __GFP_NOWARN));
+	return page_pool_alloc_netmems(pool, GFP_ATOMIC | __GFP_NOWARN);
 }
 
-void ferrite_helper_page_pool_halve(struct page *page)
+void ferrite_helper_page_pool_halve(netmem_ref netmem)
 {
-	page_pool_fragment_page(page, 2);
+	page_pool_fragment_netmem(netmem, 2);
 }
 
-void ferrite_helper_page_pool_put(struct page_pool *pool, struct page *page)
+void ferrite_helper_page_pool_put(struct page_pool *pool, netmem_ref netmem)
 {
-	page_pool_put_full_page(pool, page, false);
+	page_pool_put_full_netmem(pool, netmem, false);
 }
 
-dma_addr_t ferrite_helper_page_pool_dma_addr(struct page *page)
+dma_addr_t ferrite_helper_page_pool_dma_addr(netmem_ref netmem)
 {
-	return page_pool_get_dma_addr(page);
+	return page_pool_get_dma_addr_netmem(netmem);
 }
 
-void *ferrite_helper_page_pool_address(struct page *page)
+/* NULL if the kernel has not mapped it. */
+void *ferrite_helper_page_pool_address(netmem_ref netmem)
 {
-	return page_address(page);
+	return netmem_address(netmem);
 }
 
-void ferrite_helper_page_pool_sync_for_cpu(struct page_pool *pool, struct page *page, u32 offset, u32 len)
+void ferrite_helper_page_pool_sync_for_cpu(struct page_pool *pool, netmem_ref netmem, u32 offset, u32 len)
 {
-	dma_sync_single_range_for_cpu(pool->p.dev, page_pool_get_dma_addr(page), offset, len,
-				      page_pool_get_dma_dir(pool));
+	page_pool_dma_sync_netmem_for_cpu(pool, netmem, offset, len);
 }
 
-void ferrite_helper_page_pool_sync_for_device(struct page_pool *pool, struct page *page, u32 offset, u32 len)
+void ferrite_helper_page_pool_sync_for_device(struct page_pool *pool, netmem_ref netmem, u32 offset, u32 len)
 {
-	dma_sync_single_range_for_device(pool->p.dev, page_pool_get_dma_addr(page), offset, len,
-					 page_pool_get_dma_dir(pool));
+	if (!netmem_is_net_iov(netmem))
+		dma_sync_single_range_for_device(pool->p.dev, page_pool_get_dma_addr_netmem(netmem), offset, len,
+						 page_pool_get_dma_dir(pool));
 }

@@ -11,7 +11,7 @@ use crate::{
         Operations,
         PacketRef, //
     },
-    netdev_rtnl::Rtnl,
+    netdev_lock::Locks,
     netdev_types::{
         AddressList,
         AddressLists,
@@ -98,15 +98,15 @@ impl<T: Operations> Table<T> {
     };
 
     unsafe extern "C" fn open(device: *mut bindings::net_device) -> c_int {
-        // SAFETY: see `Table`; the stack holds the RTNL.
-        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
-        from_result(|| T::open(device, rtnl).map(|()| 0))
+        // SAFETY: see `Table`; the stack holds both locks.
+        let (device, locks) = unsafe { (Device::<T>::from_raw(device), Locks::assume(device)) };
+        from_result(|| T::open(device, &locks).map(|()| 0))
     }
 
     unsafe extern "C" fn stop(device: *mut bindings::net_device) -> c_int {
-        // SAFETY: see `Table`; the stack holds the RTNL.
-        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
-        T::stop(device, rtnl);
+        // SAFETY: see `Table`; the stack holds both locks.
+        let (device, locks) = unsafe { (Device::<T>::from_raw(device), Locks::assume(device)) };
+        T::stop(device, &locks);
         0
     }
 
@@ -179,29 +179,33 @@ impl<T: Operations> Table<T> {
         device: *mut bindings::net_device,
         address: *mut c_void,
     ) -> c_int {
-        // SAFETY: see `Table`; the stack holds the RTNL and passes a `sockaddr_storage`, in which
+        // SAFETY: see `Table`; the stack holds both locks and passes a `sockaddr_storage`, in which
         // at least six bytes follow the family.
-        let (device, rtnl, address) = unsafe {
+        let (device, locks, address) = unsafe {
             let address = address.cast::<u8>().add(2).cast::<[u8; 6]>().read();
-            (Device::<T>::from_raw(device), Rtnl::assume(), address)
+            (
+                Device::<T>::from_raw(device),
+                Locks::assume(device),
+                address,
+            )
         };
         if address == [0; 6] || address[0] & 1 != 0 {
             // CAST: errno values are small.
             return -(kernel::bindings::EADDRNOTAVAIL as c_int);
         }
         from_result(|| {
-            T::set_mac_address(device, rtnl, address)?;
-            device.set_address(rtnl, address);
+            T::set_mac_address(device, &locks, address)?;
+            device.set_address(&locks, address);
             Ok(0)
         })
     }
 
     unsafe extern "C" fn change_mtu(device: *mut bindings::net_device, mtu: c_int) -> c_int {
-        // SAFETY: see `Table`; the stack holds the RTNL.
-        let (this, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        // SAFETY: see `Table`; the stack holds both locks.
+        let (this, locks) = unsafe { (Device::<T>::from_raw(device), Locks::assume(device)) };
         from_result(|| {
             let mtu = u32::try_from(mtu).map_err(|_| EINVAL)?;
-            T::change_mtu(this, rtnl, mtu)?;
+            T::change_mtu(this, &locks, mtu)?;
             // SAFETY: the device is valid; the MTU changes under the RTNL and may be read at any
             // time.
             unsafe { mtu_of(device).write_volatile(mtu) };
@@ -213,9 +217,9 @@ impl<T: Operations> Table<T> {
         device: *mut bindings::net_device,
         features: bindings::netdev_features_t,
     ) -> c_int {
-        // SAFETY: see `Table`; the stack holds the RTNL.
-        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
-        from_result(|| T::set_features(device, rtnl, Features(features)).map(|()| 0))
+        // SAFETY: see `Table`; the stack holds both locks.
+        let (device, locks) = unsafe { (Device::<T>::from_raw(device), Locks::assume(device)) };
+        from_result(|| T::set_features(device, &locks, Features(features)).map(|()| 0))
     }
 
     unsafe extern "C" fn tx_timeout(device: *mut bindings::net_device, queue: c_uint) {
@@ -226,9 +230,9 @@ impl<T: Operations> Table<T> {
     }
 
     unsafe extern "C" fn work(device: *mut bindings::net_device, events: c_ulong) {
-        // SAFETY: see `Table`; the stack holds the RTNL.
-        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
-        T::work(device, rtnl, events);
+        // SAFETY: see `Table`; the stack holds both locks.
+        let (device, locks) = unsafe { (Device::<T>::from_raw(device), Locks::assume(device)) };
+        T::work(device, &locks, events);
     }
 
     unsafe extern "C" fn hwtstamp_get(
@@ -246,11 +250,11 @@ impl<T: Operations> Table<T> {
         config: *mut bindings::kernel_hwtstamp_config,
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
-        // SAFETY: see `Table`; the stack holds the RTNL.
-        let (device, rtnl, config, mut extack) = unsafe {
+        // SAFETY: see `Table`; the stack holds both locks.
+        let (device, locks, config, mut extack) = unsafe {
             (
                 Device::<T>::from_raw(device),
-                Rtnl::assume(),
+                Locks::assume(device),
                 &mut *config,
                 ExtAck::from_raw(extack),
             )
@@ -264,7 +268,7 @@ impl<T: Operations> Table<T> {
             // Whatever the filter, more than it asks for is stamped.
             let rx = config.rx_filter as u32 != bindings::hwtstamp_rx_filters_HWTSTAMP_FILTER_NONE;
             let stamps = Stamps { rx, tx };
-            T::set_stamps(device, rtnl, stamps, &mut extack)?;
+            T::set_stamps(device, &locks, stamps, &mut extack)?;
             put_stamps(config, stamps);
             Ok(0)
         })
@@ -283,8 +287,8 @@ impl<T: Operations> Table<T> {
         device: *mut bindings::net_device,
         request: *mut bindings::netdev_bpf,
     ) -> c_int {
-        // SAFETY: see `Table`; the stack holds the RTNL.
-        let (device, rtnl) = unsafe { (Device::<T>::from_raw(device), Rtnl::assume()) };
+        // SAFETY: see `Table`; the stack holds both locks.
+        let (device, locks) = unsafe { (Device::<T>::from_raw(device), Locks::assume(device)) };
         // SAFETY: see `Table`.
         if unsafe { (*request).command } != bindings::bpf_netdev_command_XDP_SETUP_PROG {
             // CAST: errno values are small.
@@ -303,7 +307,7 @@ impl<T: Operations> Table<T> {
             )
         };
         let raw = program.as_ref().map(xdp::Program::as_raw);
-        let result = T::xdp_setup(device, rtnl, program, &mut extack);
+        let result = T::xdp_setup(device, &locks, program, &mut extack);
         if let (Ok(()), Some(raw)) = (result, raw) {
             // The driver has the reference that was taken here: that of the stack is one too many.
             //

@@ -16,9 +16,9 @@ use crate::{
         lock_rtnl,
         Builder,
         Device,
+        Locks,
         Operations,
         Registration,
-        Rtnl,
         TxQueue, //
     },
     skb::{
@@ -133,21 +133,22 @@ impl PinnedDrop for Port {
 impl Operations for Port {
     type TxQueue = Sender;
 
-    fn open(device: &Device<Self>, rtnl: &Rtnl) -> Result {
+    fn open(device: &Device<Self>, locks: &Locks) -> Result {
+        let lock = locks.device_lock();
         let port = device.data();
         let (departures, arrivals) = skb::flight(port.parent.device(), CAPACITY)?;
-        let mut napi = Napi::new(device, 0, |instance| {
+        let mut napi = Napi::new(lock, 0, |instance| {
             assert_eq!(instance.device().tx_queues(), QUEUES);
             let seen = port.seen.clone();
             Ok((Loop { arrivals, seen }, Never))
         })?;
-        napi.bind(rtnl, 0)?;
-        napi.enable();
+        napi.bind(lock, 0)?;
+        napi.enable(lock);
         let sender = Sender {
             departures,
             scheduler: napi.scheduler(),
         };
-        *port.napi.lock() = Some(napi);
+        *port.napi.lock() = Some(napi.keep());
         if let Some(mut queue) = device.lock_tx(0) {
             *queue = Some(sender);
         }
@@ -156,12 +157,11 @@ impl Operations for Port {
         Ok(())
     }
 
-    fn stop(device: &Device<Self>, rtnl: &Rtnl) {
+    fn stop(device: &Device<Self>, locks: &Locks) {
         device.set_carrier(false);
         let sender = device.lock_tx(0).and_then(|mut queue| queue.take());
-        if let Some(mut napi) = device.data().napi.lock().take() {
-            napi.disable();
-            napi.unbind(rtnl);
+        if let Some(napi) = device.data().napi.lock().take() {
+            napi.delete(locks.device_lock());
         }
         drop(sender);
     }
@@ -179,7 +179,7 @@ impl Operations for Port {
         Ok(())
     }
 
-    fn work(device: &Device<Self>, _rtnl: &Rtnl, events: usize) {
+    fn work(device: &Device<Self>, _locks: &Locks, events: usize) {
         let seen = &device.data().seen;
         seen.events.fetch_add(events, Relaxed);
         seen.worked.complete();

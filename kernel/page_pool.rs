@@ -10,6 +10,7 @@ use crate::{
         self,
         Instance, //
     },
+    netdev_lock::Lock,
     skb::SkBuff, //
 };
 use core::{
@@ -22,6 +23,7 @@ use kernel::{
         Device, //
     },
     error::from_err_ptr,
+    ffi::c_void,
     prelude::*,
     sync::Arc, //
 };
@@ -50,8 +52,10 @@ pub struct Layout {
 }
 
 impl Layout {
-    fn is_sound(&self) -> bool {
+    /// Returns whether a buffer holds what it is to hold, for a purpose.
+    fn is_sound(&self, purpose: Purpose) -> bool {
         let (_, tailroom) = overhead();
+        let tailroom = if purpose.makes_packets() { tailroom } else { 0 };
         let used = u64::from(self.headroom) + u64::from(self.data) + u64::from(tailroom);
         self.data > 0 && used <= u64::from(self.size) && self.size as usize <= PAGE_SIZE
     }
@@ -62,31 +66,42 @@ impl Layout {
     }
 }
 
-/// Who writes to the buffers of a pool, and who reads them.
+/// What the buffers of a pool are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The device writes.
-    FromDevice,
-    /// The device writes, and may be given a buffer to read.
-    Both,
+pub enum Purpose {
+    /// Packets.
+    Packets,
+    /// Packets that XDP programs see first: the device may be given a buffer to read.
+    Programs,
+    /// What packets have behind their headers. It may be memory of a provider's, which the kernel cannot read.
+    Data,
+}
+
+impl Purpose {
+    /// Returns whether a packet can begin in a buffer.
+    fn makes_packets(self) -> bool {
+        self != Self::Data
+    }
 }
 
 const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
-/// A pool of receive buffers, for one NAPI instance.
+/// A pool of receive buffers, for one receive queue and the NAPI instance that it is
+/// [attached](PagePool::attach) to.
 ///
 /// It must be dropped while its NAPI instance is disabled. Buffers may outlive it. A page makes two buffers, if two
 /// fit.
 ///
 /// # Invariants
 ///
-/// `pool` is valid and created for `napi`; only who has the `&mut Self` and runs on behalf of that
-/// instance allocates from it, who has an `&Instance`. `layout` is sound.
+/// `pool` is valid and recycles on behalf of `napi`, or nobody; only who has the `&mut Self` and runs on behalf of
+/// that instance allocates from it, who has an `&Instance`. `layout` is sound for `purpose`.
 pub struct PagePool {
     pool: NonNull<bindings::page_pool>,
     // The pool refers to it.
-    napi: Arc<Instance>,
+    napi: Option<Arc<Instance>>,
     layout: Layout,
+    purpose: Purpose,
     /// The other half of the page that a buffer was cut from.
     half: Option<Buffer>,
 }
@@ -95,22 +110,23 @@ pub struct PagePool {
 unsafe impl Send for PagePool {}
 
 impl PagePool {
-    /// Makes a pool for receive queue `queue` that `napi` polls, of about `buffers` buffers that
-    /// `device` writes to.
+    /// Makes a pool for receive queue `queue`, of about `buffers` buffers that `device` writes to. The lock is
+    /// that of the network device.
     ///
     /// # Errors
     ///
     /// `EINVAL` if `layout` does not fit in a page with what the network stack needs around the
-    /// data, or for errors in making the pool.
+    /// data, or there is no such queue, or for errors in making the pool.
     pub fn new(
+        lock: &Lock,
         device: &Device<Bound>,
-        napi: &Instance,
         queue: u16,
         buffers: u32,
         layout: Layout,
-        direction: Direction,
+        purpose: Purpose,
     ) -> Result<Self> {
-        if !layout.is_sound() {
+        let netdev = lock.device();
+        if !layout.is_sound(purpose) || queue >= netdev.rx_queues() {
             return Err(EINVAL);
         }
         let pages = if layout.makes_halves() {
@@ -118,24 +134,56 @@ impl PagePool {
         } else {
             buffers
         };
-        // SAFETY: the device, the instance and its network device exist.
+        // SAFETY: both devices exist; the network device has the queue, and its lock is held.
         let pool = from_err_ptr(unsafe {
             bindings::ferrite_helper_page_pool_create(
                 // CAST: `Device` is a transparent wrapper of `struct device`.
                 core::ptr::from_ref(device).cast_mut().cast(),
-                napi.as_ptr(),
+                netdev.as_ptr(),
                 queue,
                 pages,
-                direction == Direction::Both,
+                purpose == Purpose::Programs,
+                purpose == Purpose::Data,
             )
         })?;
-        // INVARIANT: the pool was just made for `napi`, and `layout` was checked.
+        // INVARIANT: the pool was just made, for no instance, and `layout` was checked.
         Ok(Self {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,
-            napi: napi.to_arc(),
+            napi: None,
             layout,
+            purpose,
             half: None,
         })
+    }
+
+    /// Makes the pool that of a NAPI instance, which is the one to allocate from it. Does nothing if it is one's
+    /// already.
+    pub fn attach(&mut self, napi: &Instance) {
+        if self.napi.is_none() {
+            // SAFETY: both are valid; the instance is kept for as long as the pool refers to it.
+            unsafe {
+                bindings::page_pool_enable_direct_recycling(self.pool.as_ptr(), napi.as_ptr())
+            };
+            // INVARIANT: this is whom it recycles for now.
+            self.napi = Some(napi.to_arc());
+        }
+    }
+
+    /// Takes the pool from its NAPI instance, if that is `napi`: it may go on without the pool.
+    pub fn detach(&mut self, napi: &Instance) {
+        if self.is_of(napi) {
+            // SAFETY: the pool is valid. Its instance does not poll, or this is its poll, as the caller runs on
+            // its behalf.
+            unsafe { bindings::page_pool_disable_direct_recycling(self.pool.as_ptr()) };
+            // INVARIANT: it recycles for nobody now.
+            self.napi = None;
+        }
+    }
+
+    fn is_of(&self, napi: &Instance) -> bool {
+        self.napi
+            .as_ref()
+            .is_some_and(|own| core::ptr::eq(napi, &**own))
     }
 
     pub(crate) fn as_ptr(&self) -> *mut bindings::page_pool {
@@ -148,10 +196,10 @@ impl PagePool {
     }
 
     /// Takes a buffer out, without sleeping. [`None`] if there is no memory, or if `napi` is not
-    /// the instance that the pool is for.
+    /// the instance that the pool is attached to.
     #[inline]
     pub fn alloc(&mut self, napi: &Instance) -> Option<Buffer> {
-        if !core::ptr::eq(napi, &*self.napi) {
+        if !self.is_of(napi) {
             return None;
         }
         if let Some(half) = self.half.take() {
@@ -160,19 +208,22 @@ impl PagePool {
         // SAFETY: the pool is valid; nobody else allocates from it or recycles into its cache
         // meanwhile: that is done on behalf of `self.napi` only, which the caller runs for, and
         // which does not run twice at a time.
-        let page = unsafe { bindings::ferrite_helper_page_pool_alloc(self.pool.as_ptr()) };
-        let page = NonNull::new(page)?;
+        let netmem = unsafe { bindings::ferrite_helper_page_pool_alloc(self.pool.as_ptr()) };
+        if netmem == 0 {
+            return None;
+        }
         // INVARIANT: the page was just allocated from the pool, and is owned in two parts if it is
         // halved, each of which has room for the pool's layout, which is sound.
         let buffer = |offset| Buffer {
-            page,
+            netmem,
             pool: self.pool,
             offset,
             layout: self.layout,
+            purpose: self.purpose,
         };
         if self.layout.makes_halves() {
             // SAFETY: the page was just allocated and nobody else's.
-            unsafe { bindings::ferrite_helper_page_pool_halve(page.as_ptr()) };
+            unsafe { bindings::ferrite_helper_page_pool_halve(netmem) };
             self.half = Some(buffer(PAGE_SIZE as u32 / 2));
         }
         Some(buffer(0))
@@ -191,13 +242,15 @@ impl Drop for PagePool {
 ///
 /// # Invariants
 ///
-/// It owns the fragment of `layout.size` bytes at `offset` of `page`, which came from `pool`. The
-/// pool exists for as long as one of its fragments is owned. `layout` is sound.
+/// It owns the fragment of `layout.size` bytes at `offset` of `netmem`, which came from `pool`. The
+/// pool exists for as long as one of its fragments is owned. `layout` is sound for `purpose`; if packets can be
+/// made of it, `netmem` is a page that the kernel has mapped.
 pub struct Buffer {
-    page: NonNull<bindings::page>,
+    netmem: bindings::netmem_ref,
     pool: NonNull<bindings::page_pool>,
     offset: u32,
     layout: Layout,
+    purpose: Purpose,
 }
 
 // SAFETY: a fragment does not belong to a thread, and may be put back from any.
@@ -205,8 +258,8 @@ unsafe impl Send for Buffer {}
 
 impl Buffer {
     fn dma_base(&self) -> bindings::dma_addr_t {
-        // SAFETY: the page came from a pool that maps its pages.
-        unsafe { bindings::ferrite_helper_page_pool_dma_addr(self.page.as_ptr()) }
+        // SAFETY: it came from a pool whose memory is mapped.
+        unsafe { bindings::ferrite_helper_page_pool_dma_addr(self.netmem) }
     }
 
     /// Returns the bus address that the device writes to.
@@ -236,7 +289,7 @@ impl Buffer {
         unsafe {
             bindings::ferrite_helper_page_pool_sync_for_cpu(
                 self.pool.as_ptr(),
-                self.page.as_ptr(),
+                self.netmem,
                 offset,
                 len,
             )
@@ -245,17 +298,25 @@ impl Buffer {
         Received { buffer: self, len }
     }
 
-    /// Gives the fragment away: its page and the offset in it.
-    fn into_raw(self) -> (NonNull<bindings::page>, u32) {
+    /// Gives the fragment away: its memory and the offset in that.
+    fn into_raw(self) -> (bindings::netmem_ref, u32) {
         let this = ManuallyDrop::new(self);
-        (this.page, this.offset)
+        (this.netmem, this.offset)
+    }
+
+    /// Returns where the fragment begins, if packets can be made of it.
+    fn data(&self) -> Option<*mut c_void> {
+        // SAFETY: by the type's invariants the memory is a page that is mapped, and the offset lies in it.
+        self.purpose.makes_packets().then(|| unsafe {
+            bindings::ferrite_helper_page_pool_address(self.netmem).byte_add(self.offset as usize)
+        })
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: the fragment is owned, came from this pool, and is not used afterwards.
-        unsafe { bindings::ferrite_helper_page_pool_put(self.pool.as_ptr(), self.page.as_ptr()) };
+        unsafe { bindings::ferrite_helper_page_pool_put(self.pool.as_ptr(), self.netmem) };
     }
 }
 
@@ -269,10 +330,11 @@ pub struct Received {
     len: u32,
 }
 
-/// What a [`Received`] consists of: `len` bytes after the headroom of the fragment at `offset` of
-/// `page`, which came from `pool`.
+/// What a [`Received`] consists of: `len` bytes after the headroom of the fragment at `offset` of `netmem`, a page
+/// whose fragment is mapped at `data`; it came from `pool`.
 pub(crate) struct Parts {
-    pub(crate) page: NonNull<bindings::page>,
+    pub(crate) netmem: bindings::netmem_ref,
+    pub(crate) data: *mut c_void,
     pub(crate) pool: NonNull<bindings::page_pool>,
     pub(crate) offset: u32,
     pub(crate) layout: Layout,
@@ -280,18 +342,20 @@ pub(crate) struct Parts {
 }
 
 impl Received {
-    /// Gives the fragment away.
-    pub(crate) fn into_parts(self) -> Parts {
+    /// Gives the fragment away, if packets can be made of it; if not, it is put back.
+    pub(crate) fn into_parts(self) -> Option<Parts> {
         let Self { buffer, len } = self;
+        let data = buffer.data()?;
         let (pool, layout) = (buffer.pool, buffer.layout);
-        let (page, offset) = buffer.into_raw();
-        Parts {
-            page,
+        let (netmem, offset) = buffer.into_raw();
+        Some(Parts {
+            netmem,
+            data,
             pool,
             offset,
             layout,
             len,
-        }
+        })
     }
 
     /// Returns whether it came from `pool`.
@@ -299,18 +363,16 @@ impl Received {
         self.buffer.pool == pool
     }
 
-    /// Makes a packet of it, without copying. [`None`] if there is no memory.
+    /// Makes a packet of it, without copying. [`None`] if there is no memory, or packets cannot be made of it.
     #[inline]
     pub fn into_packet(self, cx: &napi::Context<'_>) -> Option<SkBuff> {
         let Self { buffer, len } = self;
         let layout = buffer.layout;
-        // SAFETY: the page is mapped in the kernel, as it is not from high memory, and the offset
-        // lies in it. `build_packet` takes the fragment over only if it succeeds. The layout is
-        // sound, so that headroom, data and the tail that the stack needs fit in. A context exists
-        // only while NAPI polls.
+        let data = buffer.data()?;
+        // SAFETY: the fragment is mapped in the kernel. `build_packet` takes it over only if it succeeds. The layout
+        // is sound, so that headroom, data and the tail that the stack needs fit in. A context exists only while
+        // NAPI polls.
         let skb = unsafe {
-            let data = bindings::ferrite_helper_page_pool_address(buffer.page.as_ptr())
-                .byte_add(buffer.offset as usize);
             bindings::ferrite_helper_napi_build_packet(
                 cx.as_ptr(),
                 data,
@@ -326,16 +388,18 @@ impl Received {
         Some(unsafe { SkBuff::from_raw(skb) })
     }
 
-    /// Makes a packet that is a copy of it. [`None`] if there is no memory.
+    /// Makes a packet that is a copy of it. [`None`] if there is no memory, or packets cannot be made of it.
     #[inline]
     pub fn copy(&self, cx: &napi::Context<'_>) -> Option<SkBuff> {
-        let buffer = &self.buffer;
+        let data = self.buffer.data()?;
         // SAFETY: the first `len` bytes of data lie in the fragment, by the type's invariants. A
         // context exists only while NAPI polls.
         let skb = unsafe {
-            let data = bindings::ferrite_helper_page_pool_address(buffer.page.as_ptr())
-                .byte_add((buffer.offset + buffer.layout.headroom) as usize);
-            bindings::ferrite_helper_napi_copy_packet(cx.as_ptr(), data, self.len)
+            bindings::ferrite_helper_napi_copy_packet(
+                cx.as_ptr(),
+                data.byte_add(self.buffer.layout.headroom as usize),
+                self.len,
+            )
         };
         // SAFETY: the packet is new and nobody else's.
         Some(unsafe { SkBuff::from_raw(NonNull::new(skb)?) })
@@ -352,13 +416,13 @@ impl Received {
             return false;
         }
         let layout = buffer.layout;
-        let (page, offset) = buffer.into_raw();
+        let (netmem, offset) = buffer.into_raw();
         // SAFETY: the packet is owned, has room, and takes the fragment over; the first `len` bytes
         // of data lie in it.
         unsafe {
             bindings::ferrite_helper_skb_add_frag(
                 skb.as_ptr(),
-                page.as_ptr(),
+                netmem,
                 offset + layout.headroom,
                 len,
                 layout.size,
@@ -377,7 +441,7 @@ impl Received {
         unsafe {
             bindings::ferrite_helper_page_pool_sync_for_device(
                 buffer.pool.as_ptr(),
-                buffer.page.as_ptr(),
+                buffer.netmem,
                 offset,
                 self.len,
             )

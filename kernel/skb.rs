@@ -15,6 +15,7 @@ pub use crate::skb_flight::{
 
 use crate::{
     bindings,
+    dma::Bytes,
     napi, //
 };
 use core::{
@@ -68,6 +69,21 @@ impl SkBuff {
 
     pub(crate) fn as_ptr(&self) -> *mut bindings::sk_buff {
         self.0.as_ptr()
+    }
+
+    /// Makes a packet that is a copy of what a device wrote. [`None`] if there is no memory.
+    #[inline]
+    pub fn copy_of(bytes: Bytes<'_>, cx: &napi::Context<'_>) -> Option<Self> {
+        // SAFETY: the bytes are valid, and may be whatever they are. A context exists only while NAPI polls.
+        let skb = unsafe {
+            bindings::ferrite_helper_napi_copy_packet(
+                cx.as_ptr(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+            )
+        };
+        // SAFETY: the packet is new and nobody else's.
+        Some(unsafe { Self::from_raw(NonNull::new(skb)?) })
     }
 
     /// Returns its length in bytes.

@@ -101,15 +101,21 @@ impl Flight {
         // SAFETY: the slot holds a packet and belongs to the caller, by the type's invariants. The
         // device still exists, as there is a reference to it.
         let packet = unsafe {
+            let packet = (*slot).packet.assume_init_read();
             if (*slot).is_mapped_here {
-                bindings::ferrite_helper_skb_unmap(
-                    self.device(),
-                    addr_of_mut!((*slot).addrs).cast(),
-                    addr_of_mut!((*slot).lens).cast(),
-                    (*slot).count,
-                );
+                let addrs = addr_of_mut!((*slot).addrs).cast();
+                let lens = addr_of_mut!((*slot).lens).cast();
+                let (device, count) = (self.device(), (*slot).count);
+                match &packet {
+                    Packet::Skb(skb) => {
+                        bindings::ferrite_helper_skb_unmap(device, skb.as_ptr(), addrs, lens, count)
+                    }
+                    Packet::Frame(_) => {
+                        bindings::ferrite_helper_xdp_frame_unmap(device, addrs, lens, count);
+                    }
+                }
             }
-            (*slot).packet.assume_init_read()
+            packet
         };
         // ORDERING: release, with the acquire in `Departures::send`: the slot is seen as empty.
         self.head.store(head.wrapping_add(1), Ordering::Release);

@@ -238,10 +238,10 @@ pub enum Verdict {
 }
 
 impl Buff {
-    /// Starts a packet with what was received.
+    /// Starts a packet with what was received. [`None`] if packets cannot be made of it.
     #[inline]
-    pub fn new(received: Received, hints: &Hints) -> Self {
-        let parts = received.into_parts();
+    pub fn new(received: Received, hints: &Hints) -> Option<Self> {
+        let parts = received.into_parts()?;
         let mut bits = 0;
         if let Some((_, l4)) = hints.hash {
             bits |= bindings::ferrite_xdp_hint_FERRITE_XDP_HASH;
@@ -268,19 +268,18 @@ impl Buff {
         unsafe {
             bindings::ferrite_helper_xdp_buff_init(
                 &mut raw,
-                bindings::ferrite_helper_page_pool_address(parts.page.as_ptr())
-                    .byte_add(parts.offset as usize),
+                parts.data,
                 parts.layout.size,
                 parts.layout.headroom,
                 parts.len,
             );
         }
         // INVARIANT: `received` gave the fragment away.
-        Self {
+        Some(Self {
             raw,
             pool: parts.pool,
             frags: 0,
-        }
+        })
     }
 
     /// Appends what was received, from the same pool. Returns whether there is room for it; if not,
@@ -290,7 +289,9 @@ impl Buff {
         if self.frags >= bindings::MAX_SKB_FRAGS || !received.is_of(self.pool) {
             return false;
         }
-        let parts = received.into_parts();
+        let Some(parts) = received.into_parts() else {
+            return false;
+        };
         // INVARIANT: the fragment is one of the packet's from here on.
         self.frags += 1;
         // SAFETY: there is room, as was just checked, and what was received lies in the fragment.
@@ -299,7 +300,7 @@ impl Buff {
         unsafe {
             bindings::ferrite_helper_xdp_buff_append(
                 &mut self.raw,
-                parts.page.as_ptr(),
+                parts.netmem,
                 parts.offset + parts.layout.headroom,
                 parts.len,
                 parts.layout.size,

@@ -91,12 +91,12 @@ void ferrite_helper_xdp_buff_init(struct ferrite_xdp_buff *buff, void *data, u32
 }
 
 /* Adjacent fragments stay two, since joining them needs the queue. */
-bool ferrite_helper_xdp_buff_append(struct ferrite_xdp_buff *buff, struct page *page, u32 offset, u32 len,
+bool ferrite_helper_xdp_buff_append(struct ferrite_xdp_buff *buff, netmem_ref netmem, u32 offset, u32 len,
 				    u32 truesize)
 {
-	if (!__xdp_buff_add_frag(&buff->xdp, page_to_netmem(page), offset, len, truesize, false))
+	if (!__xdp_buff_add_frag(&buff->xdp, netmem, offset, len, truesize, false))
 		return false;
-	if (unlikely(page_is_pfmemalloc(page)))
+	if (unlikely(netmem_is_pfmemalloc(netmem)))
 		xdp_buff_set_frag_pfmemalloc(&buff->xdp);
 	return true;
 }
@@ -165,6 +165,14 @@ void ferrite_helper_xdp_frame_free(struct xdp_frame *frame)
 	xdp_return_frame(frame);
 }
 
+void ferrite_helper_xdp_frame_unmap(struct device *dev, const dma_addr_t *addrs, const u32 *lens, int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		dma_unmap_page(dev, addrs[i], lens[i], DMA_TO_DEVICE);
+}
+
 static int frame_piece(struct device *dev, struct page *page, u32 offset, u32 len, bool from_pool, dma_addr_t *addr)
 {
 	if (from_pool) {
@@ -197,7 +205,7 @@ int ferrite_helper_xdp_frame_map(struct device *dev, struct xdp_frame *frame, bo
 		lens[count] = skb_frag_size(frag);
 		if (frame_piece(dev, skb_frag_page(frag), skb_frag_off(frag), lens[count], from_pool, &addrs[count])) {
 			if (!from_pool)
-				ferrite_helper_skb_unmap(dev, addrs, lens, count);
+				ferrite_helper_xdp_frame_unmap(dev, addrs, lens, count);
 			return -ENOMEM;
 		}
 		count++;

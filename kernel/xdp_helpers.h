@@ -7,6 +7,7 @@
 
 #include <linux/bpf.h>
 #include <linux/netdevice.h>
+#include <net/netmem.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
 
@@ -49,7 +50,7 @@ int ferrite_helper_xdp_rxq_reg(struct xdp_rxq_info *info, struct net_device *dev
 
 /* xdp_buff */
 void ferrite_helper_xdp_buff_init(struct ferrite_xdp_buff *buff, void *data, u32 size, u32 headroom, u32 len);
-bool ferrite_helper_xdp_buff_append(struct ferrite_xdp_buff *buff, struct page *page, u32 offset, u32 len,
+bool ferrite_helper_xdp_buff_append(struct ferrite_xdp_buff *buff, netmem_ref netmem, u32 offset, u32 len,
 				    u32 truesize);
 u32 ferrite_helper_xdp_buff_len(const struct ferrite_xdp_buff *buff);
 void ferrite_helper_xdp_buff_free(struct ferrite_xdp_buff *buff, struct page_pool *pool);
@@ -60,6 +61,7 @@ void ferrite_helper_xdp_flush(void);
 /* xdp_frame */
 u32 ferrite_helper_xdp_frame_len(const struct xdp_frame *frame);
 void ferrite_helper_xdp_frame_free(struct xdp_frame *frame);
+void ferrite_helper_xdp_frame_unmap(struct device *dev, const dma_addr_t *addrs, const u32 *lens, int count);
 int ferrite_helper_xdp_frame_map(struct device *dev, struct xdp_frame *frame, bool from_pool, dma_addr_t *addrs,
 				 u32 *lens);
 

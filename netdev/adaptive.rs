@@ -76,6 +76,11 @@ impl<D: Entry, C: Entry> Tuner<D, C> {
         )
     }
 
+    /// Returns how the queue is tuned.
+    pub(crate) fn tuning(&self) -> Tuning {
+        *self.tuning.lock()
+    }
+
     /// Tunes the queue while it works. What the moderator found stays if it may go on.
     ///
     /// # Errors

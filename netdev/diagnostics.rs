@@ -31,7 +31,7 @@ use kernel_ext::{
     flow::not_supported,
     netdev::{
         Device,
-        Rtnl, //
+        Lock, //
     },
 };
 
@@ -70,7 +70,7 @@ impl Diagnostics for Port {
     const REGISTERS_VERSION: u32 = dump::VERSION;
     const REGISTERS_LEN: usize = dump::WORDS;
 
-    fn self_test(device: &Device<Self>, rtnl: &Rtnl, test: usize) -> Result {
+    fn self_test(device: &Device<Self>, lock: &Lock, test: usize) -> Result {
         let port = device.data().get_ref();
         match test {
             0 => match port.function.send(QueryLink {})?.up {
@@ -88,13 +88,13 @@ impl Diagnostics for Port {
             }),
             3 => turned_around(device, || {
                 let pairs = port.control.lock().config.pairs;
-                (0..pairs).try_for_each(|queue| device.echo(rtnl, queue, PATIENCE))
+                (0..pairs).try_for_each(|queue| device.echo(lock, queue, PATIENCE))
             }),
             4 => turned_around(device, || {
                 (0..)
                     .zip(interrupts(port)?)
                     .try_for_each(|(queue, interrupts)| {
-                        has_interrupt(device, rtnl, queue, &interrupts)
+                        has_interrupt(device, lock, queue, &interrupts)
                     })
             }),
             _ => Err(EINVAL),
@@ -162,13 +162,13 @@ fn interrupts(port: &Port) -> Result<KVec<Arc<Interrupts>>> {
 /// Finds out whether a packet that is sent leads to an interrupt.
 fn has_interrupt(
     device: &Device<Port>,
-    rtnl: &Rtnl,
+    lock: &Lock,
     queue: u16,
     interrupts: &Interrupts,
 ) -> Result {
     for _ in 0..ATTEMPTS {
         interrupts.expect();
-        device.echo(rtnl, queue, PATIENCE)?;
+        device.echo(lock, queue, PATIENCE)?;
         if interrupts.came(PATIENCE) {
             return Ok(());
         }

@@ -90,6 +90,7 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
     let registration = {
         // Users find the device below what it is of: the PCI function, or the SF's auxiliary device.
         let parent = adev.parent();
+        let dma_device = function.dma_device()?;
         let port = Port::new(function.clone())?;
         let builder = Builder::new(parent, max_pairs(&function), port)?
             .real_queues(Port::default_pairs(&function))?
@@ -102,7 +103,8 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
             .unicast_filter()
             .tx_timeout(TX_TIMEOUT)
             .ethtool()
-            .port(function.devlink_port());
+            .port(function.devlink_port())
+            .restarts_queues(&dma_device);
         builder.register()?
     };
     let clock = clock::register(&function)?;

@@ -38,7 +38,8 @@ use kernel_ext::{
     flow::not_supported,
     netdev::{
         Device,
-        Rtnl, //
+        Lock,
+        Locks, //
     },
 };
 
@@ -91,7 +92,7 @@ impl Operations for Port {
 
     fn set_rings(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         wanted: RingsChange,
         extack: &mut ExtAck<'_>,
     ) -> Result {
@@ -119,7 +120,7 @@ impl Operations for Port {
             ));
             return Err(EINVAL);
         };
-        Port::reconfigure(device, rtnl, |config| {
+        Port::reconfigure(device, locks, |config| {
             config.rx_depth = rx_depth;
             config.tx_depth = tx_depth;
             config.splits = split;
@@ -127,7 +128,7 @@ impl Operations for Port {
             // What is joined is not split.
             config.joins &= !split;
         })?;
-        device.update_features(rtnl);
+        device.update_features(locks);
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl Operations for Port {
 
     fn set_channels(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         count: u16,
         extack: &mut ExtAck<'_>,
     ) -> Result {
@@ -150,14 +151,14 @@ impl Operations for Port {
             ));
             return Err(EINVAL);
         }
-        set_pairs(device, rtnl, count, extack)
+        set_pairs(device, locks, count, extack)
     }
 
     fn link_speed(device: &Device<Self>) -> Option<u32> {
         Some(device.data().speed.load(Relaxed)).filter(|speed| *speed != 0)
     }
 
-    fn set_link(device: &Device<Self>, _rtnl: &Rtnl, wanted: Link) -> Result {
+    fn set_link(device: &Device<Self>, _lock: &Lock, wanted: Link) -> Result {
         // The cable has the speed that the machine was started with, and nothing to negotiate: users can
         // ask for what there is.
         let speed = device.data().speed.load(Relaxed);
@@ -185,7 +186,7 @@ impl Operations for Port {
 
     fn set_coalesce(
         device: &Device<Self>,
-        _rtnl: &Rtnl,
+        _lock: &Lock,
         coalesce: Coalesce,
         extack: &mut ExtAck<'_>,
     ) -> Result {
@@ -219,7 +220,7 @@ impl Operations for Port {
 /// [`Port::reconfigure`].
 pub(crate) fn set_pairs(
     device: &Device<Port>,
-    rtnl: &Rtnl,
+    locks: &Locks,
     count: u16,
     extack: &mut ExtAck<'_>,
 ) -> Result {
@@ -228,10 +229,10 @@ pub(crate) fn set_pairs(
         extack.set(format_args!("there are {max} queue pairs"));
         return Err(EINVAL);
     }
-    let resized = check_tables(device, rtnl, count, extack)?;
-    Port::reconfigure(device, rtnl, |config| config.pairs = count)?;
+    let resized = check_tables(device, locks.device_lock(), count, extack)?;
+    Port::reconfigure(device, locks, |config| config.pairs = count)?;
     match resized {
-        Some(entries) => device.resize_rss_contexts(rtnl, entries),
+        Some(entries) => device.resize_rss_contexts(locks.device_lock(), entries),
         None => Ok(()),
     }
 }
@@ -240,13 +241,13 @@ pub(crate) fn set_pairs(
 /// the size for them. Returns the new size of the tables that the core has, if they get another one.
 fn check_tables(
     device: &Device<Port>,
-    rtnl: &Rtnl,
+    lock: &Lock,
     count: u16,
     extack: &mut ExtAck<'_>,
 ) -> Result<Option<u32>> {
     let control = device.data().get_ref().control.lock();
     let steering = &control.steering;
-    let highest = steering.highest_queue(device.is_rss_table_set(rtnl));
+    let highest = steering.highest_queue(device.is_rss_table_set(lock));
     if highest >= count.into() {
         extack.set(format_args!("queue {highest} is in a table or filter"));
         return Err(EINVAL);
@@ -262,7 +263,7 @@ fn check_tables(
     for (to, queue) in table.iter_mut().zip(own) {
         *to = (*queue).into();
     }
-    if !device.can_resize_rss_table(rtnl, &table[..own.len()], entries.into()) {
+    if !device.can_resize_rss_table(lock, &table[..own.len()], entries.into()) {
         extack.set(format_args!(
             "the indirection table has {before} entries and cannot have {entries}, reset it first"
         ));
@@ -273,7 +274,7 @@ fn check_tables(
     }
     drop(control);
     if device
-        .can_resize_rss_contexts(rtnl, entries.into())
+        .can_resize_rss_contexts(lock, entries.into())
         .is_err()
     {
         extack.set(format_args!(

@@ -28,6 +28,7 @@ mod ntuple;
 mod pair;
 mod poll;
 mod port;
+mod restart;
 mod rss;
 mod rx;
 mod stats;

@@ -6,10 +6,14 @@ use crate::port::{
     Port,
     LINK,
     RESET,
+    RESTART,
     RULES, //
 };
 use ferrite_abi::{
-    cmd::QueryLink,
+    cmd::{
+        QueryLink,
+        QueueKind, //
+    },
     event::{
         Event,
         EventKind,
@@ -70,9 +74,25 @@ impl EventHandler for Events {
                         );
                     }
                 }
-                device.schedule_work(RESET);
+                device.schedule_work(queue_error(device, event));
             }
             _ => {}
         }
+    }
+}
+
+/// Returns what is to be done about a queue that stopped.
+fn queue_error(device: &Device<Port>, event: &Event) -> usize {
+    let rx = event
+        .payload::<QueueError>()
+        .filter(|error| QueueKind(error.kind.get()) == QueueKind::RX);
+    let port = device.data().get_ref();
+    let control = port.control.lock();
+    match rx.and_then(|error| control.pairs().get(usize::from(error.index.get()))) {
+        Some(pair) => {
+            pair.interrupts().break_rx();
+            RESTART
+        }
+        None => RESET,
     }
 }

@@ -2,9 +2,12 @@
 
 //! Memory of a queue, shared with the device.
 
-use crate::logic::memory::{
-    Progress,
-    QueueMemory, //
+use crate::logic::{
+    memory::{
+        Progress,
+        QueueMemory, //
+    },
+    rx::Headers, //
 };
 use core::mem::offset_of;
 use ferrite_abi::{
@@ -20,7 +23,8 @@ use ferrite_abi::{
         RxCompletion,
         RxDesc,
         TxCompletion,
-        TxDesc, //
+        TxDesc,
+        HEADER_PLACE, //
     },
     ring::{
         Depth,
@@ -35,6 +39,7 @@ use ferrite_aux::Function;
 use kernel::prelude::*;
 use kernel_ext::dma::{
     full_fence,
+    Bytes,
     Entry,
     Ring, //
 };
@@ -86,16 +91,36 @@ impl<D: Entry, C: Entry> Memory<D, C> {
     ///
     /// `ENOMEM`, `ENODEV` if the device is gone.
     pub(crate) fn new(function: &Function, depth: Depth, doorbell: Doorbell) -> Result<Self> {
+        Self::with_places(function, depth, doorbell, 0)
+    }
+
+    /// As [`Self::new`], with a place of `place` bytes for each completion, behind all of these.
+    fn with_places(
+        function: &Function,
+        depth: Depth,
+        doorbell: Doorbell,
+        place: u32,
+    ) -> Result<Self> {
         let device = function.dma_device()?;
+        let entries = depth.entries();
+        let room = entries as usize * place as usize;
         Ok(Self {
-            descs: Ring::new(&device, depth.entries())?,
-            completions: Ring::new(&device, depth.entries())?,
+            descs: Ring::new(&device, entries)?,
+            completions: Ring::with_room(&device, entries, room)?,
             state: Ring::new(&device, 1)?,
             progress: Progress::new(),
             depth,
             function: function.clone(),
             doorbell,
         })
+    }
+
+    /// Makes it memory that was just allocated. No queue uses it.
+    pub(crate) fn reset(&self) {
+        self.descs.clear();
+        self.completions.clear();
+        self.state.clear();
+        self.progress.reset();
     }
 
     /// Returns kind and index of the queue.
@@ -137,6 +162,31 @@ impl<D: Entry, C: Entry> Memory<D, C> {
             flags: tuning.flags.0,
             rsvd: [0; 5],
         }
+    }
+}
+
+impl RxMemory {
+    /// Allocates the memory of receive queue `index`; it is zeroed. With places, there is one for the headers of each
+    /// packet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Memory::new`].
+    pub(crate) fn of_rx(
+        function: &Function,
+        depth: Depth,
+        index: u16,
+        has_places: bool,
+    ) -> Result<Self> {
+        let place = if has_places { HEADER_PLACE } else { 0 };
+        Self::with_places(function, depth, Doorbell::Rx(index), place)
+    }
+
+    /// Returns the headers of a packet; [`None`] if there can be none such.
+    #[inline]
+    pub(crate) fn headers(&self, headers: Headers) -> Option<Bytes<'_>> {
+        let offset = headers.slot * HEADER_PLACE as usize;
+        self.completions.room(offset, headers.len.into()).ok()
     }
 }
 

@@ -11,8 +11,10 @@ use crate::{
         Port,
         LINK,
         RESET,
+        RESTART,
         RULES, //
     },
+    restart,
     tc,
     tx::Sender,
     vf,
@@ -41,6 +43,7 @@ use kernel_ext::{
         AddressLists,
         Device,
         Features,
+        Locks,
         Operations,
         QueueStats,
         Rtnl,
@@ -96,12 +99,12 @@ pub(crate) fn features(function: &Function) -> (Features, Features) {
 impl Operations for Port {
     type TxQueue = Sender;
 
-    fn open(device: &Device<Self>, rtnl: &Rtnl) -> Result {
-        port::up(device, rtnl, &mut device.data().control.lock())
+    fn open(device: &Device<Self>, locks: &Locks) -> Result {
+        port::up(device, locks, &mut device.data().control.lock())
     }
 
-    fn stop(device: &Device<Self>, rtnl: &Rtnl) {
-        port::down(device, rtnl, &mut device.data().control.lock());
+    fn stop(device: &Device<Self>, locks: &Locks) {
+        port::down(device, locks, &mut device.data().control.lock());
     }
 
     #[inline]
@@ -169,15 +172,15 @@ impl Operations for Port {
         Ok(device.data().function.send_with(command, &filter)?)
     }
 
-    fn set_mac_address(device: &Device<Self>, _rtnl: &Rtnl, address: [u8; 6]) -> Result {
+    fn set_mac_address(device: &Device<Self>, _locks: &Locks, address: [u8; 6]) -> Result {
         Ok(device.data().function.send(SetMac {
             mac: address,
             rsvd: [0; 2],
         })?)
     }
 
-    fn change_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
-        Port::set_mtu(device, rtnl, mtu)
+    fn change_mtu(device: &Device<Self>, locks: &Locks, mtu: u32) -> Result {
+        Port::set_mtu(device, locks, mtu)
     }
 
     fn vf_config(device: &Device<Self>, _rtnl: &Rtnl, vf: u16) -> Result<VfConfig> {
@@ -194,14 +197,14 @@ impl Operations for Port {
 
     fn set_classes(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         count: u8,
         extack: &mut ExtAck<'_>,
     ) -> Result {
         let pairs = device.data().control.lock().config.pairs;
         // A packet that has to wait for those of another class is not to hold up others.
         if pairs < count.into() {
-            ethtool::set_pairs(device, rtnl, count.into(), extack)?;
+            ethtool::set_pairs(device, locks, count.into(), extack)?;
         }
         device.data().control.lock().config.classes = count;
         Ok(())
@@ -216,9 +219,11 @@ impl Operations for Port {
         device.schedule_work(RESET);
     }
 
-    fn work(device: &Device<Self>, rtnl: &Rtnl, events: usize) {
+    fn work(device: &Device<Self>, locks: &Locks, events: usize) {
         if events & RESET != 0 {
-            Port::reset(device, rtnl);
+            Port::reset(device, locks);
+        } else if events & RESTART != 0 {
+            restart::broken(device, locks);
         }
         if events & RULES != 0 {
             tc::restore(device);
@@ -238,14 +243,14 @@ impl Operations for Port {
         }
     }
 
-    fn set_features(device: &Device<Self>, rtnl: &Rtnl, features: Features) -> Result {
+    fn set_features(device: &Device<Self>, locks: &Locks, features: Features) -> Result {
         tc::check_features(device, features)?;
         set_loopback(device, features.contains(Features::LOOPBACK))?;
         let joins = features.contains(Features::GRO_HW);
         if device.data().control.lock().config.joins == joins {
             return Ok(());
         }
-        Port::reconfigure(device, rtnl, |config| config.joins = joins)
+        Port::reconfigure(device, locks, |config| config.joins = joins)
     }
 
     fn stamps(device: &Device<Self>) -> Stamps {
@@ -262,7 +267,7 @@ impl Operations for Port {
 
     fn set_stamps(
         device: &Device<Self>,
-        _rtnl: &Rtnl,
+        _locks: &Locks,
         stamps: Stamps,
         extack: &mut ExtAck<'_>,
     ) -> Result {
@@ -278,11 +283,11 @@ impl Operations for Port {
 
     fn xdp_setup(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         program: Option<Program>,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        xdp::setup(device, rtnl, program, extack)
+        xdp::setup(device, locks, program, extack)
     }
 
     #[inline]

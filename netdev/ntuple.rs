@@ -37,7 +37,7 @@ use kernel_ext::{
     },
     netdev::{
         Device,
-        Rtnl, //
+        Lock, //
     },
 };
 
@@ -123,7 +123,7 @@ impl Ntuple for Port {
         rule.map(|rule| rule.user).ok_or(ENOENT)
     }
 
-    fn set_filter(device: &Device<Self>, _rtnl: &Rtnl, user: &Filter) -> Result<u32> {
+    fn set_filter(device: &Device<Self>, _lock: &Lock, user: &Filter) -> Result<u32> {
         let port = device.data().get_ref();
         let mut control = port.control.lock();
         let queues = control.config.pairs;
@@ -163,7 +163,7 @@ impl Ntuple for Port {
         Ok(location.into())
     }
 
-    fn remove_filter(device: &Device<Self>, _rtnl: &Rtnl, location: u32) -> Result {
+    fn remove_filter(device: &Device<Self>, _lock: &Lock, location: u32) -> Result {
         let port = device.data().get_ref();
         let mut control = port.control.lock();
         control.steering.remove_rule(&port.function, location)

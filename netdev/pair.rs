@@ -13,6 +13,7 @@ use crate::{
     },
     memory::{
         Memory,
+        RxMemory,
         Tuning, //
     },
     poll::{
@@ -55,11 +56,15 @@ use kernel::{
 use kernel_ext::{
     dim::Direction,
     irq,
-    napi::Napi,
+    napi::{
+        Instance,
+        Napi, //
+    },
     netdev::{
         Device,
-        Rtnl, //
+        Lock, //
     },
+    page_pool::Purpose,
     pci, //
 };
 
@@ -72,12 +77,19 @@ pub(crate) struct Setup {
     pub(crate) tx_depth: Depth,
     /// How receive buffers are cut.
     pub(crate) geometry: RxGeometry,
-    /// XDP programs may run.
-    pub(crate) xdp: bool,
+    /// What receive buffers are for.
+    pub(crate) purpose: Purpose,
     /// How receive queues are tuned.
     pub(crate) rx: Tuning,
     /// How transmit queues are tuned.
     pub(crate) tx: Tuning,
+}
+
+impl Setup {
+    /// Returns whether the headers of received packets have places of their own.
+    pub(crate) fn has_places(&self) -> bool {
+        self.purpose == Purpose::Data
+    }
 }
 
 /// A queue that may exist in the device for as long as this lives. After the drop the device does
@@ -140,16 +152,18 @@ impl Drop for Queue {
 
 /// A queue pair that is up.
 ///
-/// The order of the fields is that of the drop: no more interrupts, no queues in the device, and
+/// It is taken apart in the order of the fields: no more interrupts, no queues in the device, and
 /// then what the NAPI instance has: the memory that the device knew of.
 pub(crate) struct QueuePair {
-    _irq: irq::Registration,
-    _tx: Queue,
-    _rx: Queue,
+    irq: irq::Registration,
+    tx: Queue,
+    /// [`None`] while it is stopped.
+    rx: Option<Queue>,
     napi: Napi<Pair>,
     index: u16,
     interrupts: Arc<Interrupts>,
     stats: Arc<PairStats>,
+    rx_memory: Arc<RxMemory>,
     rx_tuner: Arc<Tuner<RxDesc, RxCompletion>>,
     tx_tuner: Arc<Tuner<TxDesc, TxCompletion>>,
 }
@@ -163,7 +177,7 @@ impl QueuePair {
     /// `ENOMEM`, `ENOSPC` if there is no vector, and those of [`CmdError`].
     pub(crate) fn start(
         device: &Device<Port>,
-        rtnl: &Rtnl,
+        lock: &Lock,
         index: u16,
         setup: &Setup,
         stats: &Arc<PairStats>,
@@ -174,7 +188,7 @@ impl QueuePair {
             GFP_KERNEL,
         )?;
         let rx_memory = Arc::new(
-            Memory::new(function, setup.rx_depth, Doorbell::Rx(index))?,
+            RxMemory::of_rx(function, setup.rx_depth, index, setup.has_places())?,
             GFP_KERNEL,
         )?;
         let (sender, cleaner) = tx::ends(device, &tx_memory, setup.tx_depth, stats)?;
@@ -184,11 +198,12 @@ impl QueuePair {
         )?;
         let tx_tuner = Tuner::new(function, &tx_memory, Direction::Tx, stats, setup.tx)?;
         let rx_tuner = Tuner::new(function, &rx_memory, Direction::Rx, stats, setup.rx)?;
-        let mut napi = Napi::new(device, index, |instance| {
-            let rx = Receiver::new(device, instance, index, &rx_memory, setup, stats)?;
+        let mut receiver = Receiver::new(device, lock, index, &rx_memory, setup)?;
+        let mut napi = Napi::new(lock, index, |instance| {
+            receiver.attach(device, instance)?;
             let pair = Pair {
                 tx: cleaner,
-                rx,
+                rx: Some(receiver),
                 tx_adaptive: Adaptive::new(&tx_tuner)?,
                 rx_adaptive: Adaptive::new(&rx_tuner)?,
                 index,
@@ -208,31 +223,29 @@ impl QueuePair {
         let vector = irq.vector();
         let tx = Queue::create(function, tx_memory.create(vector, &setup.tx))?;
         let rx = Queue::create(function, rx_memory.create(vector, &setup.rx))?;
-        // What there is no memory for comes with the first poll.
-        napi.with_poller(|pair, instance| pair.rx.refill(instance));
-        napi.bind(rtnl, index)?;
+        napi.with_poller(fill);
+        napi.bind(lock, index)?;
         // From here on nothing fails: an interrupt that was told of must be forgotten first.
         // One notifier of its affinity is all that an interrupt can have.
         if irq.is_alone() {
-            napi.set_irq(irq.irq());
+            napi.set_irq(lock, irq.irq());
         }
-        napi.enable();
+        napi.enable(lock);
         // Looks for what came before it was enabled.
         scheduler.schedule();
-        Ok((
-            Self {
-                _irq: irq,
-                _tx: tx,
-                _rx: rx,
-                napi,
-                index,
-                interrupts,
-                stats: stats.clone(),
-                rx_tuner,
-                tx_tuner,
-            },
-            sender,
-        ))
+        let pair = Self {
+            irq,
+            tx,
+            rx: Some(rx),
+            napi: napi.keep(),
+            index,
+            interrupts,
+            stats: stats.clone(),
+            rx_memory,
+            rx_tuner,
+            tx_tuner,
+        };
+        Ok((pair, sender))
     }
 
     /// Returns the index of the pair.
@@ -243,6 +256,11 @@ impl QueuePair {
     /// Returns its interrupts.
     pub(crate) fn interrupts(&self) -> Arc<Interrupts> {
         self.interrupts.clone()
+    }
+
+    /// Returns the memory of the receive queue, which it is created anew with.
+    pub(crate) fn rx_memory(&self) -> &Arc<RxMemory> {
+        &self.rx_memory
     }
 
     /// Tunes the queues while they work.
@@ -266,10 +284,77 @@ impl QueuePair {
         }
     }
 
+    /// Stops the receive queue, and with it the NAPI instance: what was sent is not seen to until it is started again.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is stopped already.
+    pub(crate) fn stop_rx(&mut self, lock: &Lock) -> Result<Receiver> {
+        self.napi.quiesce(lock);
+        drop(self.rx.take());
+        let take = |pair: &mut Pair, napi: &Instance| {
+            let mut receiver = pair.rx.take()?;
+            receiver.detach(napi);
+            Some(receiver)
+        };
+        self.napi.with_poller(take).flatten().ok_or(EINVAL)
+    }
+
+    /// Starts the receive queue, which is stopped, with the memory of [`Self::rx_memory`], and the NAPI instance.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` and those of [`CmdError`], with what it was to be started with.
+    pub(crate) fn start_rx(
+        &mut self,
+        device: &Device<Port>,
+        lock: &Lock,
+        mut receiver: Receiver,
+    ) -> Result<(), (Error, Receiver)> {
+        let attach = |_: &mut Pair, napi: &Instance| receiver.attach(device, napi);
+        let attached = self.napi.with_poller(attach).unwrap_or(Err(EBUSY));
+        let function = &device.data().get_ref().function;
+        let created = attached.and_then(|()| {
+            let (vector, tuning) = (self.irq.vector(), self.rx_tuner.tuning());
+            Ok(Queue::create(
+                function,
+                self.rx_memory.create(vector, &tuning),
+            )?)
+        });
+        match created {
+            Ok(queue) => self.rx = Some(queue),
+            Err(error) => {
+                self.napi.with_poller(|_, napi| receiver.detach(napi));
+                return Err((error, receiver));
+            }
+        }
+        self.napi.with_poller(|pair, napi| {
+            pair.rx = Some(receiver);
+            fill(pair, napi);
+        });
+        self.interrupts.mend_rx();
+        self.napi.enable(lock);
+        self.napi.scheduler().schedule();
+        Ok(())
+    }
+
     /// Takes the pair down. Nothing is sent any more.
-    pub(crate) fn stop(mut self, rtnl: &Rtnl) {
-        self.napi.disable();
-        self.napi.clear_irq();
-        self.napi.unbind(rtnl);
+    pub(crate) fn stop(mut self, lock: &Lock) {
+        self.napi.disable(lock);
+        self.napi.clear_irq(lock);
+        let Self {
+            irq, tx, rx, napi, ..
+        } = self;
+        drop(irq);
+        drop(tx);
+        drop(rx);
+        napi.delete(lock);
+    }
+}
+
+/// Gives the device buffers. What there is no memory for comes with the first poll.
+fn fill(pair: &mut Pair, napi: &Instance) {
+    if let Some(rx) = &mut pair.rx {
+        rx.refill(napi);
     }
 }

@@ -12,7 +12,10 @@ use crate::{
         RxMemory,
         TxMemory, //
     },
-    port::RESET,
+    port::{
+        RESET,
+        RESTART, //
+    },
     rx::Receiver,
     stats::PairStats,
     tx::Cleaner, //
@@ -55,7 +58,8 @@ use kernel_ext::{
 /// A queue pair, as its NAPI instance has it.
 pub(crate) struct Pair {
     pub(crate) tx: Cleaner,
-    pub(crate) rx: Receiver,
+    /// [`None`] while it is stopped.
+    pub(crate) rx: Option<Receiver>,
     pub(crate) tx_adaptive: Adaptive<TxDesc, TxCompletion>,
     pub(crate) rx_adaptive: Adaptive<RxDesc, RxCompletion>,
     pub(crate) index: u16,
@@ -73,27 +77,28 @@ impl Poller for Pair {
         }
         if let Err(fault) = self.tx.clean(cx, self.index) {
             self.stats.tx_bad_completion.add(1);
-            self.give_up(cx, "tx", &fault);
+            self.give_up(cx, &fault);
             return 0;
         }
         // Without budget this is netpoll, which wants packets sent and none received.
-        if cx.budget() == 0 {
+        let is_wanted = cx.budget() > 0 && !self.interrupts.is_rx_broken();
+        let Some(rx) = self.rx.as_mut().filter(|_| is_wanted) else {
             return 0;
-        }
-        let received = self.rx.receive(cx);
-        self.rx.finish(cx);
+        };
+        let received = rx.receive(cx);
+        rx.finish(cx);
         let received = match received {
             Ok(received) => received,
             Err(fault) => {
                 self.stats.rx_bad_completion.add(1);
-                self.give_up(cx, "rx", &fault);
+                self.give_up_rx(cx, &fault);
                 return 0;
             }
         };
         let interrupts = self.interrupts.count();
         self.tx_adaptive.sample(interrupts);
         self.rx_adaptive.sample(interrupts);
-        if self.rx.refill(cx) {
+        if rx.refill(cx) {
             received
         } else {
             cx.budget()
@@ -103,18 +108,31 @@ impl Poller for Pair {
 
 impl Pair {
     /// Stops serving the queues: the device does not make sense. They are made anew soon.
-    fn give_up(&self, cx: &Context<'_>, kind: &str, fault: &dyn core::fmt::Debug) {
+    fn give_up(&self, cx: &Context<'_>, fault: &dyn core::fmt::Debug) {
         self.interrupts.broken.store(true, Relaxed);
         if cx.device().may_report() {
             dev_err!(
                 cx.device(),
-                "{} queue {}: malformed completion, queues are reset: {:?}\n",
-                kind,
+                "tx queue {}: malformed completion, queues are reset: {:?}\n",
                 self.index,
                 fault
             );
         }
         cx.device().schedule_work(RESET);
+    }
+
+    /// Stops serving the receive queue, which is made anew soon; the other one goes on.
+    fn give_up_rx(&self, cx: &Context<'_>, fault: &dyn core::fmt::Debug) {
+        self.interrupts.break_rx();
+        if cx.device().may_report() {
+            dev_err!(
+                cx.device(),
+                "rx queue {}: malformed completion, it is made anew: {:?}\n",
+                self.index,
+                fault
+            );
+        }
+        cx.device().schedule_work(RESTART);
     }
 }
 
@@ -124,6 +142,8 @@ pub(crate) struct Interrupts {
     tx: Arc<TxMemory>,
     rx: Arc<RxMemory>,
     broken: Atomic<bool>,
+    /// The receive queue is, and the other one is not.
+    rx_broken: Atomic<bool>,
     count: Atomic<u32>,
     /// Somebody waits for the next one.
     expected: Atomic<bool>,
@@ -138,6 +158,7 @@ impl Interrupts {
             tx,
             rx,
             broken: Atomic::new(false),
+            rx_broken: Atomic::new(false),
             count: Atomic::new(0),
             expected: Atomic::new(false),
             came <- Completion::new(),
@@ -176,8 +197,23 @@ impl Interrupts {
     /// something to do. Queues that were given up are to stand still.
     pub(crate) fn is_stalled(&self, tx: &mut Stall, rx: &mut Stall) -> bool {
         let tx = tx.look(&*self.tx);
-        let rx = rx.look(&*self.rx);
+        let rx = rx.look(&*self.rx) && !self.is_rx_broken();
         !self.is_broken() && (tx || rx)
+    }
+
+    /// Takes note that the receive queue is to be made anew.
+    pub(crate) fn break_rx(&self) {
+        self.rx_broken.store(true, Relaxed);
+    }
+
+    /// Takes note that it was.
+    pub(crate) fn mend_rx(&self) {
+        self.rx_broken.store(false, Relaxed);
+    }
+
+    /// Returns whether the receive queue is to be made anew.
+    pub(crate) fn is_rx_broken(&self) -> bool {
+        self.rx_broken.load(Relaxed)
     }
 
     fn is_broken(&self) -> bool {
@@ -191,7 +227,7 @@ impl Rearm for Interrupts {
             return false;
         }
         let tx = rearm(&*self.tx);
-        let rx = rearm(&*self.rx);
+        let rx = !self.is_rx_broken() && rearm(&*self.rx);
         tx || rx
     }
 }

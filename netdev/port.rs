@@ -62,9 +62,12 @@ use kernel::{
 use kernel_ext::{
     netdev::{
         Device,
-        Rtnl, //
+        Locks, //
     },
-    page_pool,
+    page_pool::{
+        self,
+        Purpose, //
+    },
     xdp, //
 };
 
@@ -74,6 +77,8 @@ pub(crate) const RESET: usize = 1 << 0;
 pub(crate) const LINK: usize = 1 << 1;
 /// Work to do under the RTNL: tell the switch the rules that it carries out.
 pub(crate) const RULES: usize = 1 << 2;
+/// Work to do under the RTNL: make those receive queues anew that are broken.
+pub(crate) const RESTART: usize = 1 << 3;
 
 /// What the driver keeps in the network device.
 #[pin_data]
@@ -153,6 +158,9 @@ impl Config {
         if self.splits {
             flags = flags.with(QueueFlags::SPLIT);
         }
+        if self.purpose() == Purpose::Data {
+            flags = flags.with(QueueFlags::HEADERS);
+        }
         if self.stamps {
             flags = flags.with(QueueFlags::TIMESTAMP);
         }
@@ -163,6 +171,17 @@ impl Config {
             // What has to wait for an interrupt can as well wait for others.
             coalesce_usecs: self.rx_moderation.usecs.max(COALESCE_USECS),
             split_above: self.split_above,
+        }
+    }
+
+    /// Returns what receive buffers are for. Programs see headers and data together.
+    fn purpose(&self) -> Purpose {
+        if self.xdp {
+            Purpose::Programs
+        } else if self.splits {
+            Purpose::Data
+        } else {
+            Purpose::Packets
         }
     }
 
@@ -256,24 +275,24 @@ impl Port {
     /// Those of [`up`]. The port is then as it was, or, if that fails too, down.
     pub(crate) fn reconfigure(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        locks: &Locks,
         change: impl FnOnce(&mut Config),
     ) -> Result {
         let port = device.data().get_ref();
         let mut control = port.control.lock();
         let before = control.config;
         let is_up = control.is_up();
-        let is_users = device.is_rss_table_set(rtnl);
-        down(device, rtnl, &mut control);
+        let is_users = device.is_rss_table_set(locks.device_lock());
+        down(device, locks, &mut control);
         change(&mut control.config);
         let pairs = control.config.pairs;
         if pairs != before.pairs {
             control.steering.size_for(pairs, is_users);
         }
         let result = if is_up {
-            up(device, rtnl, &mut control)
+            up(device, locks, &mut control)
         } else {
-            device.set_real_queues(rtnl, pairs, pairs)
+            device.set_real_queues(locks, pairs, pairs)
         };
         if let Err(error) = result {
             control.config = before;
@@ -281,7 +300,7 @@ impl Port {
                 control.steering.size_for(before.pairs, is_users);
             }
             if is_up {
-                if let Err(error) = up(device, rtnl, &mut control) {
+                if let Err(error) = up(device, locks, &mut control) {
                     dev_err!(device, "the port stays down: {:?}\n", error);
                 }
             }
@@ -318,13 +337,13 @@ impl Port {
     /// # Errors
     ///
     /// `EINVAL` if packets do not fit, and those of [`Self::reconfigure`].
-    pub(crate) fn set_mtu(device: &Device<Self>, rtnl: &Rtnl, mtu: u32) -> Result {
+    pub(crate) fn set_mtu(device: &Device<Self>, locks: &Locks, mtu: u32) -> Result {
         let port = device.data().get_ref();
         {
             let mut control = port.control.lock();
             let now = control.config;
             let wanted = geometry(&port.function, &Config { mtu, ..now })?;
-            if port.xdp.needs_one_buffer(rtnl) && !wanted.holds(mtu) {
+            if port.xdp.needs_one_buffer(locks) && !wanted.holds(mtu) {
                 return Err(EINVAL);
             }
             if geometry(&port.function, &now) == Ok(wanted) {
@@ -335,11 +354,18 @@ impl Port {
                 return Ok(());
             }
         }
-        Self::reconfigure(device, rtnl, |config| config.mtu = mtu)
+        Self::reconfigure(device, locks, |config| config.mtu = mtu)
+    }
+
+    /// Counts a reset, and returns whether it is worth trying.
+    pub(crate) fn may_reset(&self, control: &mut Control) -> bool {
+        // CAST: an uptime is not negative.
+        let now = self.born.elapsed().as_millis() as u64;
+        control.resets.allow(now)
     }
 
     /// Makes the queues anew, because the device does not make sense.
-    pub(crate) fn reset(device: &Device<Self>, rtnl: &Rtnl) {
+    pub(crate) fn reset(device: &Device<Self>, locks: &Locks) {
         let port = device.data().get_ref();
         let mut control = port.control.lock();
         if !control.is_up() {
@@ -348,17 +374,15 @@ impl Port {
             let _ = control.steering.apply(&port.function);
             return;
         }
-        down(device, rtnl, &mut control);
-        // CAST: an uptime is not negative.
-        let now = port.born.elapsed().as_millis() as u64;
-        if !control.resets.allow(now) {
+        down(device, locks, &mut control);
+        if !port.may_reset(&mut control) {
             dev_err!(
                 device,
                 "the device does not recover, the port stays down until it is opened anew\n"
             );
             return;
         }
-        match up(device, rtnl, &mut control) {
+        match up(device, locks, &mut control) {
             Ok(()) => dev_info!(device, "queues were reset\n"),
             Err(error) => dev_err!(device, "the port stays down after a reset: {:?}\n", error),
         }
@@ -380,6 +404,11 @@ impl Control {
     pub(crate) fn pairs(&self) -> &[QueuePair] {
         &self.pairs
     }
+
+    /// Returns a queue pair, if it is up.
+    pub(crate) fn pair_mut(&mut self, index: u16) -> Option<&mut QueuePair> {
+        self.pairs.get_mut(usize::from(index))
+    }
 }
 
 /// Returns how receive buffers are cut: for an MTU, with room for what an XDP program may do, and for
@@ -389,24 +418,38 @@ impl Control {
 ///
 /// `EINVAL` if packets do not fit.
 pub(crate) fn geometry(function: &Function, config: &Config) -> Result<RxGeometry> {
-    let Config {
-        mtu, xdp, joins, ..
-    } = *config;
+    let Config { mtu, joins, .. } = *config;
     let (headroom, tailroom) = page_pool::overhead();
-    let headroom = if xdp {
-        headroom.max(xdp::HEADROOM)
-    } else {
-        headroom
-    };
     let scatter = function.has(Features::SCATTER_GATHER);
     // CAST: pages are smaller than that.
     let page = PAGE_SIZE as u32;
-    if joins {
-        RxGeometry::joining(mtu, page, headroom, tailroom)
-    } else {
-        RxGeometry::of(mtu, page, headroom, tailroom, scatter)
+    match config.purpose() {
+        Purpose::Data => RxGeometry::data(mtu, page, scatter),
+        Purpose::Packets if joins => RxGeometry::joining(mtu, page, headroom, tailroom),
+        Purpose::Packets => RxGeometry::of(mtu, page, headroom, tailroom, scatter),
+        // What is joined is no packet that came: programs do without.
+        Purpose::Programs => {
+            let headroom = headroom.max(xdp::HEADROOM);
+            RxGeometry::of(mtu, page, headroom, tailroom, scatter)
+        }
     }
     .ok_or(EINVAL)
+}
+
+/// Returns how queue pairs are made.
+///
+/// # Errors
+///
+/// `EINVAL` for an MTU that buffers cannot be made for.
+pub(crate) fn setup(function: &Function, config: &Config) -> Result<Setup> {
+    Ok(Setup {
+        rx_depth: config.rx_depth,
+        tx_depth: config.tx_depth,
+        geometry: geometry(function, config)?,
+        purpose: config.purpose(),
+        rx: config.rx(),
+        tx: config.tx(),
+    })
 }
 
 /// Brings the port up.
@@ -415,31 +458,24 @@ pub(crate) fn geometry(function: &Function, config: &Config) -> Result<RxGeometr
 ///
 /// `EINVAL` for an MTU that buffers cannot be made for, `ENOMEM`, `EBUSY` if a vector is taken, and
 /// those of [`CmdError`]. The port is then down.
-pub(crate) fn up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
-    try_up(device, rtnl, control).inspect_err(|_| down(device, rtnl, control))
+pub(crate) fn up(device: &Device<Port>, locks: &Locks, control: &mut Control) -> Result {
+    try_up(device, locks, control).inspect_err(|_| down(device, locks, control))
 }
 
-fn try_up(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) -> Result {
+fn try_up(device: &Device<Port>, locks: &Locks, control: &mut Control) -> Result {
     let port = device.data().get_ref();
     let function = &port.function;
     let config = control.config;
-    let setup = Setup {
-        rx_depth: config.rx_depth,
-        tx_depth: config.tx_depth,
-        geometry: geometry(function, &config)?,
-        xdp: config.xdp,
-        rx: config.rx(),
-        tx: config.tx(),
-    };
-    device.set_real_queues(rtnl, config.pairs, config.pairs)?;
+    let setup = setup(function, &config)?;
+    device.set_real_queues(locks, config.pairs, config.pairs)?;
     tell_mtu(function, config.mtu)?;
     function.send(SetMac {
-        mac: device.address(rtnl),
+        mac: device.address(locks),
         rsvd: [0; 2],
     })?;
     for (index, stats) in (0..config.pairs).zip(&port.stats) {
         control.pairs.reserve(1, GFP_KERNEL)?;
-        let (pair, sender) = QueuePair::start(device, rtnl, index, &setup, stats)?;
+        let (pair, sender) = QueuePair::start(device, locks.device_lock(), index, &setup, stats)?;
         control.pairs.push(pair, GFP_KERNEL)?;
         let previous = device
             .lock_tx(index)
@@ -473,7 +509,7 @@ fn tell_mtu(function: &Function, mtu: u32) -> Result<(), CmdError> {
 }
 
 /// Takes the port down. Does what it can if the device does not answer.
-pub(crate) fn down(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) {
+pub(crate) fn down(device: &Device<Port>, locks: &Locks, control: &mut Control) {
     let port = device.data().get_ref();
     device.stop_all_queues();
     link::lost(device);
@@ -486,7 +522,7 @@ pub(crate) fn down(device: &Device<Port>, rtnl: &Rtnl, control: &mut Control) {
     while let Some(pair) = control.pairs.pop() {
         let index = pair.index();
         let sender = device.lock_tx(index).and_then(|mut queue| queue.take());
-        pair.stop(rtnl);
+        pair.stop(locks.device_lock());
         drop(sender);
         if let Some(queue) = device.tx_queue(index) {
             queue.reset();

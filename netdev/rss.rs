@@ -30,7 +30,7 @@ use kernel_ext::{
     },
     netdev::{
         Device,
-        Rtnl, //
+        Lock, //
     },
 };
 
@@ -158,7 +158,7 @@ impl Rss for Port {
 
     fn set_rss(
         device: &Device<Self>,
-        _rtnl: &Rtnl,
+        _lock: &Lock,
         change: &Change<'_>,
         extack: &mut ExtAck<'_>,
     ) -> Result {
@@ -167,7 +167,7 @@ impl Rss for Port {
 
     fn create_rss_context(
         device: &Device<Self>,
-        _rtnl: &Rtnl,
+        _lock: &Lock,
         number: u32,
         wanted: &Change<'_>,
         told: &mut Told<'_>,
@@ -208,7 +208,7 @@ impl Rss for Port {
 
     fn modify_rss_context(
         device: &Device<Self>,
-        _rtnl: &Rtnl,
+        _lock: &Lock,
         number: u32,
         change: &Change<'_>,
         extack: &mut ExtAck<'_>,
@@ -218,7 +218,7 @@ impl Rss for Port {
 
     fn remove_rss_context(
         device: &Device<Self>,
-        _rtnl: &Rtnl,
+        _lock: &Lock,
         number: u32,
         _extack: &mut ExtAck<'_>,
     ) -> Result {
@@ -248,7 +248,7 @@ impl Rss for Port {
 
     fn set_rss_fields(
         device: &Device<Self>,
-        _rtnl: &Rtnl,
+        _lock: &Lock,
         number: u32,
         kind: FlowType,
         fields: Fields,

@@ -7,6 +7,7 @@ use crate::{
         geometry::COPY_BREAK,
         ring::BadTail,
         rx::{
+            Headers,
             PacketInfo,
             Refill,
             RxBuffer,
@@ -37,13 +38,14 @@ use kernel_ext::{
     },
     netdev::{
         Device,
-        Features, //
+        Features,
+        Lock, //
     },
     page_pool::{
         Buffer,
-        Direction,
         Layout,
-        PagePool, //
+        PagePool,
+        Purpose, //
     },
     skb::{
         SkBuff,
@@ -95,8 +97,9 @@ pub(crate) struct Pass<'a> {
     bytes: u64,
 }
 
-/// A receive queue.
+/// A receive queue. It can be used once it is [attached](Receiver::attach) to the NAPI instance that serves it.
 pub(crate) struct Receiver {
+    memory: Arc<RxMemory>,
     ring: RxRing<Arc<RxMemory>, KVVec<Option<Buffer>>>,
     // Buffers are put back before the pool goes.
     spare: KVec<Buffer>,
@@ -105,6 +108,8 @@ pub(crate) struct Receiver {
     packet: Option<SkBuff>,
     /// What the device said of it.
     info: PacketInfo,
+    /// What its buffers are for.
+    purpose: Purpose,
     /// Where XDP programs run, if one may.
     stage: Option<Stage>,
     /// The last malformed completion, and how many there were since a packet was right.
@@ -116,23 +121,22 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Makes receive queue `index`, which `napi` serves.
+    /// Makes receive queue `index`.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `ENODEV` if the device is gone.
+    /// `ENOMEM`, `ENODEV` if the device is gone, and what the stack fails with if its memory comes from a provider.
     pub(crate) fn new(
         device: &Device<Port>,
-        napi: &Instance,
+        lock: &Lock,
         index: u16,
         memory: &Arc<RxMemory>,
         setup: &Setup,
-        stats: &Arc<PairStats>,
     ) -> Result<Self> {
         let Setup {
             rx_depth: depth,
             geometry,
-            xdp,
+            purpose,
             ..
         } = *setup;
         let entries = depth.entries() as usize;
@@ -145,33 +149,53 @@ impl Receiver {
             headroom: geometry.headroom,
             data: geometry.data,
         };
-        let direction = if xdp {
-            Direction::Both
-        } else {
-            Direction::FromDevice
-        };
-        let parent = device.data().get_ref().function.dma_device()?;
-        let pool = PagePool::new(&parent, napi, index, depth.entries(), layout, direction)?;
-        let stage = if xdp {
-            Some(Stage::new(device, napi, index, &pool, stats)?)
-        } else {
-            None
-        };
+        let port = device.data().get_ref();
+        let stats = port.stats.get(usize::from(index)).ok_or(EINVAL)?;
+        let parent = port.function.dma_device()?;
+        let pool = PagePool::new(lock, &parent, index, depth.entries(), layout, purpose)?;
         // CAST: a few.
         let max_chain = MAX_SEGMENTS as u32;
+        let ring = RxRing::new(memory.clone(), depth, slots, max_chain).ok_or(EINVAL)?;
         Ok(Self {
-            ring: RxRing::new(memory.clone(), depth, slots, max_chain).ok_or(EINVAL)?,
+            memory: memory.clone(),
+            ring: ring.with_places(setup.has_places()),
             spare: KVec::with_capacity(entries, GFP_KERNEL)?,
             pool,
             packet: None,
             info: PacketInfo::default(),
-            stage,
+            purpose,
+            stage: None,
             fault: None,
             faults: 0,
             depth,
             index,
             stats: stats.clone(),
         })
+    }
+
+    /// Makes it that of a queue that is about to be created and which `napi`, that does not run, serves.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn attach(&mut self, device: &Device<Port>, napi: &Instance) -> Result {
+        self.pool.attach(napi);
+        if self.purpose == Purpose::Programs && self.stage.is_none() {
+            let stage = Stage::new(device, napi, self.index, &self.pool, &self.stats)?;
+            self.stage = Some(stage);
+        }
+        self.memory.reset();
+        self.ring.reset();
+        self.packet = None;
+        if let Some(stage) = &mut self.stage {
+            stage.abandon();
+        }
+        Ok(())
+    }
+
+    /// Takes it from `napi`, which does not run.
+    pub(crate) fn detach(&mut self, napi: &Instance) {
+        self.pool.detach(napi);
     }
 
     /// Gives the device buffers. Returns whether it has enough to go on; if not, this must be called
@@ -239,6 +263,7 @@ impl Receiver {
             Step::Start {
                 buffer,
                 len,
+                headers,
                 info,
                 end,
             } => {
@@ -247,7 +272,10 @@ impl Receiver {
                         stage.start(buffer.received(len), &info);
                     }
                     _ => {
-                        self.packet = self.start(buffer, len, end, cx);
+                        self.packet = match headers {
+                            Some(headers) => self.start_behind(headers, buffer, len, cx),
+                            None => self.start(buffer, len, end, cx),
+                        };
                         self.info = info;
                     }
                 }
@@ -300,6 +328,28 @@ impl Receiver {
         } else {
             received.into_packet(cx)
         };
+        if packet.is_none() {
+            self.stats.rx_no_memory.add(1);
+        }
+        packet
+    }
+
+    /// Starts a packet whose headers are not in its buffers. What is there need not be read.
+    fn start_behind(
+        &mut self,
+        headers: Headers,
+        buffer: Buffer,
+        len: u32,
+        cx: &Context<'_>,
+    ) -> Option<SkBuff> {
+        let headers = self.memory.headers(headers);
+        let mut packet = headers.and_then(|headers| SkBuff::copy_of(headers, cx));
+        if len == 0 {
+            let _ = self.spare.push_within_capacity(buffer);
+        } else if let Some(skb) = &mut packet {
+            // A packet that was just made has room.
+            buffer.received(len).append_to(skb);
+        }
         if packet.is_none() {
             self.stats.rx_no_memory.add(1);
         }

@@ -34,7 +34,7 @@ use kernel_ext::{
     },
     netdev::{
         Device,
-        Rtnl, //
+        Locks, //
     },
     page_pool::{
         PagePool,
@@ -63,7 +63,7 @@ const MAX_BOUNCED: usize = 64;
 /// [`Port::reconfigure`]. It is then as it was before.
 pub(crate) fn setup(
     device: &Device<Port>,
-    rtnl: &Rtnl,
+    locks: &Locks,
     program: Option<Program>,
     extack: &mut ExtAck<'_>,
 ) -> Result {
@@ -74,9 +74,9 @@ pub(crate) fn setup(
         drop(port.xdp.replace(None));
         if had_one {
             // The buffers serve as they are if no others can be made.
-            let _ = Port::reconfigure(device, rtnl, |config| config.xdp = false);
+            let _ = Port::reconfigure(device, locks, |config| config.xdp = false);
         }
-        device.update_features(rtnl);
+        device.update_features(locks);
         return Ok(());
     };
     let wanted = Config {
@@ -92,10 +92,10 @@ pub(crate) fn setup(
     }
     if !had_one {
         // What is joined is no packet that came: the two do not go together.
-        Port::reconfigure(device, rtnl, |config| *config = wanted)?;
+        Port::reconfigure(device, locks, |config| *config = wanted)?;
     }
     drop(port.xdp.replace(Some(program)));
-    device.update_features(rtnl);
+    device.update_features(locks);
     Ok(())
 }
 
@@ -153,7 +153,7 @@ impl Stage {
             vlan: info.vlan,
             timestamp: info.timestamp,
         };
-        self.packet = Some((Buff::new(received, &hints), *info));
+        self.packet = Buff::new(received, &hints).map(|buff| (buff, *info));
     }
 
     /// Appends to it.

@@ -10,7 +10,7 @@ use crate::{
         self,
         Device, //
     },
-    netdev_rtnl::Rtnl, //
+    netdev_lock::Lock, //
 };
 use core::marker::PhantomData;
 use kernel::prelude::*;
@@ -35,8 +35,8 @@ pub trait Diagnostics: netdev::Operations {
     const REGISTERS_LEN: usize = 0;
 
     /// Runs a test, of which this is the index. May sleep.
-    fn self_test(device: &Device<Self>, rtnl: &Rtnl, test: usize) -> Result {
-        let _ = (device, rtnl, test);
+    fn self_test(device: &Device<Self>, lock: &Lock, test: usize) -> Result {
+        let _ = (device, lock, test);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -68,10 +68,10 @@ impl<T: Diagnostics> Table<T> {
         results: *mut u64,
     ) {
         // SAFETY: see `super::Table`. The core has room for as many results as `sset_count` told.
-        let (device, rtnl, test, results) = unsafe {
+        let (device, lock, test, results) = unsafe {
             (
                 Device::<T>::from_raw(device),
-                Rtnl::assume(),
+                Lock::assume(device),
                 &mut *test,
                 core::slice::from_raw_parts_mut(results, T::TESTS.len()),
             )
@@ -81,7 +81,7 @@ impl<T: Diagnostics> Table<T> {
             if T::TESTS[index].offline && !offline {
                 continue;
             }
-            if let Err(error) = T::self_test(device, rtnl, index) {
+            if let Err(error) = T::self_test(device, &lock, index) {
                 // CAST: an errno is small, and negative.
                 *result = u64::from(error.to_errno().unsigned_abs());
                 test.flags |= bindings::ethtool_test_flags_ETH_TEST_FL_FAILED;

@@ -10,7 +10,7 @@ use crate::{
         self,
         Device, //
     },
-    netdev_rtnl::Rtnl, //
+    netdev_lock::Lock, //
 };
 use core::{
     marker::PhantomData,
@@ -49,14 +49,14 @@ pub trait Ntuple: netdev::Operations {
     }
 
     /// Sets a filter, in place of the one that is at its location, and returns where it is.
-    fn set_filter(device: &Device<Self>, rtnl: &Rtnl, filter: &Filter) -> Result<u32> {
-        let _ = (device, rtnl, filter);
+    fn set_filter(device: &Device<Self>, lock: &Lock, filter: &Filter) -> Result<u32> {
+        let _ = (device, lock, filter);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Removes the filter at a location.
-    fn remove_filter(device: &Device<Self>, rtnl: &Rtnl, location: u32) -> Result {
-        let _ = (device, rtnl, location);
+    fn remove_filter(device: &Device<Self>, lock: &Lock, location: u32) -> Result {
+        let _ = (device, lock, location);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }
@@ -385,8 +385,13 @@ impl<T: Ntuple> Table<T> {
         info: *mut bindings::ethtool_rxnfc,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, info) =
-            unsafe { (Device::<T>::from_raw(device), Rtnl::assume(), &mut *info) };
+        let (device, lock, info) = unsafe {
+            (
+                Device::<T>::from_raw(device),
+                Lock::assume(device),
+                &mut *info,
+            )
+        };
         match info.cmd {
             bindings::ETHTOOL_SRXCLSRLINS => from_result(|| {
                 let context = if info.fs.flow_type & bindings::FLOW_RSS != 0 {
@@ -399,11 +404,11 @@ impl<T: Ntuple> Table<T> {
                     spec: info.fs,
                     context,
                 };
-                info.fs.location = T::set_filter(device, rtnl, &filter)?;
+                info.fs.location = T::set_filter(device, &lock, &filter)?;
                 Ok(0)
             }),
             bindings::ETHTOOL_SRXCLSRLDEL => {
-                from_result(|| T::remove_filter(device, rtnl, info.fs.location).map(|()| 0))
+                from_result(|| T::remove_filter(device, &lock, info.fs.location).map(|()| 0))
             }
             _ => NOT_SUPPORTED,
         }

@@ -13,7 +13,7 @@ use crate::{
         self,
         Device, //
     },
-    netdev_rtnl::Rtnl, //
+    netdev_lock::Lock, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -51,47 +51,47 @@ pub trait Rss: netdev::Operations {
     /// Changes context 0.
     fn set_rss(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        lock: &Lock,
         change: &Change<'_>,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, change, extack);
+        let _ = (device, lock, change, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Makes a context, and fills in what `change` leaves to the driver.
     fn create_rss_context(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        lock: &Lock,
         number: u32,
         change: &Change<'_>,
         context: &mut Context<'_>,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, number, change, context, extack);
+        let _ = (device, lock, number, change, context, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Changes a context.
     fn modify_rss_context(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        lock: &Lock,
         number: u32,
         change: &Change<'_>,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, number, change, extack);
+        let _ = (device, lock, number, change, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Removes a context, which no filter names.
     fn remove_rss_context(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        lock: &Lock,
         number: u32,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, number, extack);
+        let _ = (device, lock, number, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -104,13 +104,13 @@ pub trait Rss: netdev::Operations {
     /// Chooses the fields that are hashed of packets of a kind.
     fn set_rss_fields(
         device: &Device<Self>,
-        rtnl: &Rtnl,
+        lock: &Lock,
         context: u32,
         flow: FlowType,
         fields: Fields,
         extack: &mut ExtAck<'_>,
     ) -> Result {
-        let _ = (device, rtnl, context, flow, fields, extack);
+        let _ = (device, lock, context, flow, fields, extack);
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }
@@ -254,14 +254,14 @@ pub fn default_key<const N: usize>() -> [u8; N] {
 /// operations of [`Rss`], whose lock is taken here.
 impl<T: Rss> Device<T> {
     /// Returns whether the table of context 0 is a user's.
-    pub fn is_rss_table_set(&self, _rtnl: &Rtnl) -> bool {
+    pub fn is_rss_table_set(&self, _lock: &Lock) -> bool {
         // SAFETY: the device is valid.
         unsafe { bindings::netif_is_rxfh_configured(self.as_ptr()) }
     }
 
     /// Returns whether `table`, that of context 0, can have `entries` instead of what it has without
     /// that the user's choice is lost.
-    pub fn can_resize_rss_table(&self, _rtnl: &Rtnl, table: &[u32], entries: u32) -> bool {
+    pub fn can_resize_rss_table(&self, _lock: &Lock, table: &[u32], entries: u32) -> bool {
         // CAST: a table has a few hundred entries.
         let (data, len) = (table.as_ptr(), table.len() as u32);
         // SAFETY: the device is valid, and so is the table for its length, which is all that is read.
@@ -273,7 +273,7 @@ impl<T: Rss> Device<T> {
     /// # Errors
     ///
     /// `EINVAL` if not.
-    pub fn can_resize_rss_contexts(&self, _rtnl: &Rtnl, entries: u32) -> Result {
+    pub fn can_resize_rss_contexts(&self, _lock: &Lock, entries: u32) -> Result {
         // SAFETY: the device is valid.
         to_result(unsafe { bindings::ethtool_rxfh_ctxs_can_resize(self.as_ptr(), entries) })
     }
@@ -284,10 +284,10 @@ impl<T: Rss> Device<T> {
     /// # Errors
     ///
     /// As [`Self::can_resize_rss_contexts`], and nothing happens.
-    pub fn resize_rss_contexts(&self, rtnl: &Rtnl, entries: u32) -> Result {
-        self.can_resize_rss_contexts(rtnl, entries)?;
+    pub fn resize_rss_contexts(&self, lock: &Lock, entries: u32) -> Result {
+        self.can_resize_rss_contexts(lock, entries)?;
         // SAFETY: the device is valid; the tables can be resized, and do not change meanwhile, as the
-        // RTNL is held.
+        // lock is held, of this device if the caller is right.
         unsafe { bindings::ethtool_rxfh_ctxs_resize(self.as_ptr(), entries) };
         Ok(())
     }
@@ -376,10 +376,10 @@ impl<T: Rss> Table<T> {
     ) -> c_int {
         // SAFETY: see `Table`.
         unsafe {
+            let (lock, mut extack) = (Lock::assume(device), ExtAck::from_raw(extack));
             let device = Device::<T>::from_raw(device);
-            let (rtnl, mut extack) = (Rtnl::assume(), ExtAck::from_raw(extack));
             Self::change(device, &*param, |change| {
-                T::set_rss(device, rtnl, change, &mut extack)
+                T::set_rss(device, &lock, change, &mut extack)
             })
         }
     }
@@ -392,11 +392,11 @@ impl<T: Rss> Table<T> {
     ) -> c_int {
         // SAFETY: see `Table`.
         unsafe {
+            let (lock, mut extack) = (Lock::assume(device), ExtAck::from_raw(extack));
             let device = Device::<T>::from_raw(device);
-            let (rtnl, mut extack) = (Rtnl::assume(), ExtAck::from_raw(extack));
             let (number, mut context) = ((*param).rss_context, Context(&mut *context));
             Self::change(device, &*param, |change| {
-                T::create_rss_context(device, rtnl, number, change, &mut context, &mut extack)
+                T::create_rss_context(device, &lock, number, change, &mut context, &mut extack)
             })
         }
     }
@@ -409,10 +409,10 @@ impl<T: Rss> Table<T> {
     ) -> c_int {
         // SAFETY: see `Table`.
         unsafe {
+            let (lock, mut extack) = (Lock::assume(device), ExtAck::from_raw(extack));
             let device = Device::<T>::from_raw(device);
-            let (rtnl, mut extack) = (Rtnl::assume(), ExtAck::from_raw(extack));
             Self::change(device, &*param, |change| {
-                T::modify_rss_context(device, rtnl, (*param).rss_context, change, &mut extack)
+                T::modify_rss_context(device, &lock, (*param).rss_context, change, &mut extack)
             })
         }
     }
@@ -424,14 +424,14 @@ impl<T: Rss> Table<T> {
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, mut extack) = unsafe {
+        let (device, lock, mut extack) = unsafe {
             (
                 Device::<T>::from_raw(device),
-                Rtnl::assume(),
+                Lock::assume(device),
                 ExtAck::from_raw(extack),
             )
         };
-        from_result(|| T::remove_rss_context(device, rtnl, number, &mut extack).map(|()| 0))
+        from_result(|| T::remove_rss_context(device, &lock, number, &mut extack).map(|()| 0))
     }
 
     pub(super) unsafe extern "C" fn fields(
@@ -452,10 +452,10 @@ impl<T: Rss> Table<T> {
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: see `Table`.
-        let (device, rtnl, fields, mut extack) = unsafe {
+        let (device, lock, fields, mut extack) = unsafe {
             (
                 Device::<T>::from_raw(device),
-                Rtnl::assume(),
+                Lock::assume(device),
                 &*fields,
                 ExtAck::from_raw(extack),
             )
@@ -464,7 +464,7 @@ impl<T: Rss> Table<T> {
         let chosen = Fields(fields.data);
         from_result(|| {
             let context = fields.rss_context;
-            T::set_rss_fields(device, rtnl, context, flow, chosen, &mut extack).map(|()| 0)
+            T::set_rss_fields(device, &lock, context, flow, chosen, &mut extack).map(|()| 0)
         })
     }
 }

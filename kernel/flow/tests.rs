@@ -24,6 +24,7 @@ use crate::{
         Builder,
         Device,
         Features,
+        Locks,
         Operations,
         Registration,
         Rtnl,
@@ -129,11 +130,11 @@ struct Port {
 impl Operations for Port {
     type TxQueue = ();
 
-    fn open(_device: &Device<Self>, _rtnl: &Rtnl) -> Result {
+    fn open(_device: &Device<Self>, _locks: &Locks) -> Result {
         Ok(())
     }
 
-    fn stop(_device: &Device<Self>, _rtnl: &Rtnl) {}
+    fn stop(_device: &Device<Self>, _locks: &Locks) {}
 
     fn start_xmit(
         _device: &Device<Self>,
@@ -171,11 +172,11 @@ struct Other;
 impl Operations for Other {
     type TxQueue = ();
 
-    fn open(_device: &Device<Self>, _rtnl: &Rtnl) -> Result {
+    fn open(_device: &Device<Self>, _locks: &Locks) -> Result {
         Ok(())
     }
 
-    fn stop(_device: &Device<Self>, _rtnl: &Rtnl) {}
+    fn stop(_device: &Device<Self>, _locks: &Locks) {}
 
     fn start_xmit(
         _device: &Device<Self>,

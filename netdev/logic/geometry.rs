@@ -24,7 +24,7 @@ pub const RX_DEPTH_LOG2: u8 = 10;
 /// Logarithm of the depth that transmit queues start with.
 pub const TX_DEPTH_LOG2: u8 = 9;
 /// Smallest depth of a queue: room for several packets of the largest number of segments.
-pub const MIN_DEPTH: u32 = 128;
+pub const MIN_DEPTH: u32 = 64;
 
 /// Largest number of segments of a packet of the network stack: linear part and page fragments.
 pub const MAX_SKB_SEGMENTS: u32 = 18;
@@ -75,6 +75,11 @@ impl RxGeometry {
     pub fn joining(mtu: u32, page: u32, headroom: u32, tailroom: u32) -> Option<Self> {
         Self::cut(mtu, page, headroom, tailroom, true, false)
             .filter(|cut| cut.data * MAX_SKB_SEGMENTS >= MAX_COALESCED + L2_HEADER)
+    }
+
+    /// As [`Self::of`], for what packets have behind their headers: nothing is to be around it.
+    pub fn data(mtu: u32, page: u32, scatter: bool) -> Option<Self> {
+        Self::cut(mtu, page, 0, 0, scatter, true)
     }
 
     fn cut(

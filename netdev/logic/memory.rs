@@ -31,6 +31,13 @@ impl Progress {
         }
     }
 
+    /// Makes it that of a queue that is about to be created anew. Neither half is at work.
+    pub fn reset(&self) {
+        self.set_tail(Index(0));
+        self.set_head(Index(0));
+        self.set_cq_head(Index(0));
+    }
+
     /// Returns the index before which the device was given all descriptors.
     pub fn tail(&self) -> Index {
         // ORDERING: acquire, with the release in `set_tail`: who sees the tail sees what the

@@ -105,6 +105,11 @@ impl<M: Deref<Target: QueueMemory>> Reaper<M> {
         &self.memory
     }
 
+    /// Returns what holds the memory.
+    pub fn memory_handle(&self) -> &M {
+        &self.memory
+    }
+
     /// Returns how many completions can be read. A completion stands for one descriptor at least,
     /// so that there are no more of them than `outstanding` descriptors.
     pub fn ready(&self, outstanding: u32) -> Result<u32, BadTail> {

@@ -15,7 +15,8 @@ use core::ops::{
 use ferrite_abi::desc::{
     RxCompletion,
     RxDesc,
-    RxFlags, //
+    RxFlags,
+    HEADER_PLACE, //
 };
 use ferrite_abi::ring::{
     Depth,
@@ -104,6 +105,21 @@ pub enum RxFault {
     },
     /// The packet has more buffers than a packet can have.
     ChainTooLong,
+    /// It claims more headers than their place holds, none for a packet of a queue with such places, or some where there
+    /// are none.
+    WrongHeaders {
+        /// What it claims.
+        len: u16,
+    },
+}
+
+/// Headers of a packet that are not in its buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// The place that they are in.
+    pub slot: usize,
+    /// Bytes in it.
+    pub len: u16,
 }
 
 /// What became of the next buffer.
@@ -113,8 +129,10 @@ pub enum Step<B> {
     Start {
         /// The buffer.
         buffer: B,
-        /// Bytes in it.
+        /// Bytes in it, 0 if the packet is nothing but headers.
         len: u32,
+        /// What of the packet comes before, if that is in a place of its own.
+        headers: Option<Headers>,
         /// What is said of the packet.
         info: PacketInfo,
         /// Whether it is the whole packet.
@@ -167,6 +185,8 @@ pub struct RxRing<M, S> {
     head: Index,
     chain: Chain,
     max_chain: u32,
+    /// Headers have places of their own.
+    has_places: bool,
 }
 
 impl<M, S, B> RxRing<M, S>
@@ -186,7 +206,25 @@ where
             head: Index(0),
             chain: Chain::Idle,
             max_chain,
+            has_places: false,
         })
+    }
+
+    /// Says whether headers are in places of their own.
+    #[must_use]
+    pub fn with_places(self, has_places: bool) -> Self {
+        Self { has_places, ..self }
+    }
+
+    /// Lets go of all buffers: the queue is about to be created anew, with its memory as it was at first.
+    pub fn reset(&mut self) {
+        let memory = self.reaper.memory_handle().clone();
+        let depth = self.poster.depth();
+        self.slots.iter_mut().for_each(|slot| *slot = None);
+        self.poster = Poster::new(memory.clone(), depth);
+        self.reaper = Reaper::new(memory, depth);
+        self.head = Index(0);
+        self.chain = Chain::Idle;
     }
 
     /// Returns how many buffers the device has.
@@ -272,6 +310,10 @@ where
                 Step::Start {
                     buffer,
                     len,
+                    headers: self.has_places.then(|| Headers {
+                        slot: self.poster.depth().slot(index),
+                        len: completion.header_len.get(),
+                    }),
                     info: PacketInfo::of(completion),
                     end,
                 }
@@ -289,10 +331,17 @@ where
             });
         }
         let end = RxFlags(completion.flags.get()).contains(RxFlags::END);
-        if len == 0 && end && self.chain == Chain::Idle {
+        let is_first = self.chain == Chain::Idle;
+        let headers = completion.header_len.get();
+        if len == 0 && headers == 0 && end && is_first {
             return Some(RxFault::Unwritten);
         }
-        if len == 0 || len > buffer.size() {
+        let has_some = headers > 0;
+        if has_some != (self.has_places && is_first) || u32::from(headers) > HEADER_PLACE {
+            return Some(RxFault::WrongHeaders { len: headers });
+        }
+        let may_be_empty = has_some && end;
+        if len == 0 && !may_be_empty || len > buffer.size() {
             return Some(RxFault::WrongLength {
                 len,
                 size: buffer.size(),

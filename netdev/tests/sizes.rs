@@ -52,6 +52,15 @@ fn mtu_that_just_fits_half_a_page_takes_half_a_page() {
 }
 
 #[test]
+fn nothing_is_around_data() {
+    let data = |mtu| RxGeometry::data(mtu, 4096, true).unwrap();
+    assert_eq!((data(1500).size, data(1500).data), (2048, 2048));
+    assert_eq!(data(2048 - 18).size, 2048);
+    let jumbo = data(2048 - 17);
+    assert_eq!((jumbo.size, jumbo.headroom, jumbo.data), (4096, 0, 4096));
+}
+
+#[test]
 fn jumbo_packets_are_scattered_over_pages() {
     let geometry = geometry(9600, true).unwrap();
     assert_eq!((geometry.size, geometry.data), (4096, 3712));
@@ -74,17 +83,17 @@ fn ring_depth_is_a_power_of_two_within_limits() {
     let entries = |wanted, max| ring_depth(wanted, max).map(Depth::entries);
     assert_eq!(entries(300, 13), Some(512));
     assert_eq!(entries(512, 13), Some(512));
-    assert_eq!(entries(0, 13), Some(128));
+    assert_eq!(entries(0, 13), Some(64));
     assert_eq!(entries(8192, 13), Some(8192));
     assert_eq!(entries(8193, 13), None);
     assert_eq!(entries(1024, 9), None);
     assert_eq!(entries(u32::MAX, 13), None);
-    assert_eq!(entries(16, 6), None);
+    assert_eq!(entries(16, 5), None);
 }
 
 #[test]
 fn any_packet_fits_while_the_queue_runs() {
-    for log2 in 7..=13 {
+    for log2 in 6..=13 {
         let depth = Depth::from_log2(log2).unwrap();
         let watermarks = Watermarks::of(depth);
         assert_eq!(watermarks.stop, MAX_SKB_SEGMENTS);

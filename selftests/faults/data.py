@@ -5,7 +5,7 @@
 The driver trusts none of them with memory: it says what it saw, and unbinds. A fresh driver passes packets again.
 """
 
-from ferrite import KsftNamedVariant, Pair, cmd, defer, ksft_eq, ksft_variants, log, need_dpus, run
+from ferrite import KsftNamedVariant, Pair, cmd, defer, ksft_eq, ksft_variants, log, need_dpus, run, wait_for
 
 # Name, order, and whether a driver can know that it was lied to.
 LIES = [
@@ -66,5 +66,19 @@ def a_lie_under_load_is_survived(order):
     again.left.ping(again.right.ipv4)
 
 
+def a_receive_queue_is_made_anew_alone():
+    left, made = fresh_pair()
+    defer(left.restore)
+    log.expect(r"rx queue \d+: (dropped a packet|malformed completion)")
+    changes = cmd(f"cat /sys/class/net/{made.left.netdev}/carrier_changes", ns=made.left.ns).stdout
+    # More in a row than the driver puts up with: pings all come in one queue.
+    left.fault("rx_wrong_cookie param=0xffffffff count=70")
+    reach = f"ping -n -q -c 20 -i 0.002 -W 1 -w 2 {made.right.ipv4}"
+    wait_for(lambda: cmd(reach, ns=made.left.ns, fail=False).ret == 0, "packets to come again")
+    log.wait(r"rx queue \d+: made anew")
+    made.left.ping(made.right.ipv4)
+    ksft_eq(cmd(f"cat /sys/class/net/{made.left.netdev}/carrier_changes", ns=made.left.ns).stdout, changes)
+
+
 if __name__ == "__main__":
-    run(a_lie_is_survived, a_lie_under_load_is_survived)
+    run(a_lie_is_survived, a_lie_under_load_is_survived, a_receive_queue_is_made_anew_alone)

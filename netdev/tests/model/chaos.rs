@@ -130,17 +130,19 @@ fn near(range: u32) -> impl Strategy<Value = u32> {
     prop_oneof![6 => 0..range, 1 => any::<u32>(), 1 => (0..range).prop_map(|n| n.wrapping_neg())]
 }
 
-fn rx_completion() -> impl Strategy<Value = (Option<u32>, u32, u16)> {
+fn rx_completion() -> impl Strategy<Value = (Option<u32>, u32, u16, u16)> {
     (
         prop_oneof![4 => Just(None), 1 => any::<u32>().prop_map(Some)],
         near(120),
         any::<u16>(),
+        prop_oneof![2 => Just(0), 2 => 1..=256_u16, 1 => any::<u16>()],
     )
 }
 
 proptest! {
     #[test]
     fn receiver_keeps_its_buffers_whatever_comes(
+        has_places in any::<bool>(),
         rounds in prop::collection::vec(
             (near(40), prop::collection::vec(rx_completion(), 0..40), any::<u32>()),
             1..40,
@@ -149,19 +151,21 @@ proptest! {
         let memory = Memory::<RxDesc, RxCompletion>::new();
         let slots: Vec<Option<Buffer>> = (0..DEPTH).map(|_| None).collect();
         let depth = Depth::from_log2(5).unwrap();
-        let mut ring = RxRing::new(memory.clone(), depth, slots, 18).unwrap();
+        let ring = RxRing::new(memory.clone(), depth, slots, 18).unwrap();
+        let mut ring = ring.with_places(has_places);
         let mut spare: Vec<Buffer> = (0..DEPTH).map(Buffer).collect();
         let mut index = 0_u32;
         let mut open = false;
         for (advance, completions, event) in rounds {
             memory.event.set(event);
             ring.refill(|| spare.pop());
-            for (offset, (cookie, len, flags)) in completions.into_iter().enumerate() {
+            for (offset, (cookie, len, flags, headers)) in completions.into_iter().enumerate() {
                 let at = index.wrapping_add(offset as u32);
                 memory.completions.borrow_mut()[(at % DEPTH) as usize] = RxCompletion {
                     cookie: U32::new(cookie.unwrap_or(at)),
                     len: U32::new(len),
                     flags: U16::new(flags),
+                    header_len: U16::new(headers),
                     ..RxCompletion::default()
                 };
             }
@@ -172,8 +176,12 @@ proptest! {
                 let Some(step) = ring.step() else { break };
                 index = index.wrapping_add(1);
                 let buffer = match step {
-                    Step::Start { buffer, len, end, .. } => {
-                        prop_assert!(!open && (1..=100).contains(&len));
+                    Step::Start { buffer, len, headers, end, .. } => {
+                        prop_assert_eq!(headers.is_some(), has_places);
+                        let placed = headers.map_or(0, |headers| headers.len);
+                        prop_assert!(placed <= 256);
+                        let least = u32::from(placed == 0 || !end);
+                        prop_assert!(!open && (least..=100).contains(&len));
                         open = !end;
                         buffer
                     }

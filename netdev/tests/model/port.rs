@@ -16,7 +16,9 @@ use std::rc::Rc;
 use ferrite_abi::bar::Doorbell;
 use ferrite_abi::cmd::{
     CreateQueue,
+    DestroyQueue,
     InjectFault,
+    QueueFlags,
     QueueKind,
     SetMac,
     SetMtu, //
@@ -27,7 +29,8 @@ use ferrite_abi::desc::{
     RxDesc,
     TxCompletion,
     TxDesc,
-    TxStatus, //
+    TxStatus,
+    HEADER_PLACE, //
 };
 use ferrite_abi::ring::{
     Depth,
@@ -53,6 +56,7 @@ use ferrite_net_logic::memory::{
 };
 use ferrite_net_logic::ring::BadTail;
 use ferrite_net_logic::rx::{
+    Headers,
     PacketInfo,
     RxBuffer,
     RxFault,
@@ -94,7 +98,14 @@ pub struct Memory<D, C> {
 }
 
 impl<D: Wire, C: Wire> Memory<D, C> {
-    fn new(machine: &Shared, function: PciFn, depth: Depth, doorbell: Doorbell) -> Self {
+    /// Returns memory with `place` bytes for each completion behind all of them.
+    fn new(
+        machine: &Shared,
+        function: PciFn,
+        depth: Depth,
+        doorbell: Doorbell,
+        place: u32,
+    ) -> Self {
         let host = &mut machine.borrow_mut().host;
         let entries = depth.entries() as usize;
         Self {
@@ -102,7 +113,7 @@ impl<D: Wire, C: Wire> Memory<D, C> {
             function,
             doorbell,
             descs: host.alloc(entries * size_of::<D>()),
-            completions: host.alloc(entries * size_of::<C>()),
+            completions: host.alloc(entries * (size_of::<C>() + place as usize)),
             state: host.alloc(size_of::<QueueState>()),
             progress: Progress::new(),
             rung: Cell::new(0),
@@ -110,7 +121,14 @@ impl<D: Wire, C: Wire> Memory<D, C> {
         }
     }
 
-    fn create(&self, kind: QueueKind, depth: Depth) -> CreateQueue {
+    /// Makes it as it was at first.
+    fn reset(&self) {
+        let host = &mut self.machine.borrow_mut().host;
+        host.write(self.state, &[0; size_of::<QueueState>()]);
+        self.progress.reset();
+    }
+
+    fn create(&self, kind: QueueKind, depth: Depth, flags: QueueFlags) -> CreateQueue {
         CreateQueue {
             ring_addr: U64::new(self.descs),
             cq_addr: U64::new(self.completions),
@@ -120,7 +138,7 @@ impl<D: Wire, C: Wire> Memory<D, C> {
             vector: U16::new(1),
             moderation_usecs: U16::new(0),
             depth_log2: depth.log2(),
-            flags: 0,
+            flags: flags.0,
             moderation_packets: U16::new(0),
             coalesce_usecs: U16::new(0),
             split_above: U16::new(0),
@@ -218,6 +236,8 @@ impl InFlight for UnderWay {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Packet {
     pub bytes: Vec<u8>,
+    /// How many of them came in a place for headers.
+    pub headers: u16,
     pub info: PacketInfo,
     pub buffers: u32,
 }
@@ -248,6 +268,18 @@ pub struct Setup {
     pub depth: Depth,
     pub buffer_size: u32,
     pub mtu: u16,
+    /// Headers are in places of their own.
+    pub has_places: bool,
+}
+
+impl Setup {
+    fn rx_flags(&self) -> QueueFlags {
+        if self.has_places {
+            QueueFlags::SPLIT.with(QueueFlags::HEADERS)
+        } else {
+            QueueFlags(0)
+        }
+    }
 }
 
 impl Default for Setup {
@@ -256,6 +288,7 @@ impl Default for Setup {
             depth: Depth::from_log2(7).unwrap(),
             buffer_size: 1664,
             mtu: 1500,
+            has_places: false,
         }
     }
 }
@@ -263,6 +296,7 @@ impl Default for Setup {
 /// A function's port with one queue pair that is up.
 pub struct Port {
     machine: Shared,
+    setup: Setup,
     pub admin: Driver,
     pub tx: Rc<TxMemory>,
     pub rx: Rc<RxMemory>,
@@ -280,8 +314,16 @@ pub struct Port {
 impl Port {
     /// Brings the port of a PCI function up.
     pub fn new(machine: &Shared, function: PciFn, mac: [u8; 6], setup: Setup) -> Self {
-        let tx = Rc::new(Memory::new(machine, function, setup.depth, Doorbell::Tx(0)));
-        let rx = Rc::new(Memory::new(machine, function, setup.depth, Doorbell::Rx(0)));
+        let place = if setup.has_places { HEADER_PLACE } else { 0 };
+        let depth = setup.depth;
+        let tx = Rc::new(Memory::new(machine, function, depth, Doorbell::Tx(0), 0));
+        let rx = Rc::new(Memory::new(
+            machine,
+            function,
+            depth,
+            Doorbell::Rx(0),
+            place,
+        ));
         let mut admin = Driver::start(&mut machine.borrow_mut(), function);
         {
             let machine = &mut *machine.borrow_mut();
@@ -289,8 +331,8 @@ impl Port {
             admin.send(machine, SetMtu { mtu, rsvd: [0; 2] }).unwrap();
             admin.send(machine, SetMac { mac, rsvd: [0; 2] }).unwrap();
             let queues = [
-                tx.create(QueueKind::TX, setup.depth),
-                rx.create(QueueKind::RX, setup.depth),
+                tx.create(QueueKind::TX, depth, QueueFlags(0)),
+                rx.create(QueueKind::RX, depth, setup.rx_flags()),
             ];
             for queue in queues {
                 admin.send(machine, queue).unwrap();
@@ -308,10 +350,13 @@ impl Port {
         let slots = (0..entries).map(|_| None).collect();
         let mut port = Self {
             machine: machine.clone(),
+            setup,
             admin,
             poster: TxPoster::new(tx.clone(), setup.depth),
             reaper: TxReaper::new(tx.clone(), setup.depth),
-            ring: RxRing::new(rx.clone(), setup.depth, slots, 18).unwrap(),
+            ring: RxRing::new(rx.clone(), depth, slots, 18)
+                .unwrap()
+                .with_places(setup.has_places),
             tx,
             rx,
             under_way: UnderWay::default(),
@@ -323,6 +368,33 @@ impl Port {
         port.refill();
         port.settle();
         port
+    }
+
+    /// Destroys the receive queue, with what is in it, and makes it anew.
+    pub fn restart_rx(&mut self) {
+        let destroy = DestroyQueue {
+            kind: U16::new(QueueKind::RX.0),
+            index: U16::new(0),
+        };
+        let flags = self.setup.rx_flags();
+        let create = self.rx.create(QueueKind::RX, self.setup.depth, flags);
+        self.admin
+            .send(&mut self.machine.borrow_mut(), destroy)
+            .unwrap();
+        self.rx.reset();
+        self.ring.reset();
+        self.partial = None;
+        let machine = &mut *self.machine.borrow_mut();
+        self.admin.send(machine, create).unwrap();
+        // The ring let go of the others.
+        let size = self.setup.buffer_size;
+        self.spare = (0..self.setup.depth.entries())
+            .map(|id| Buffer {
+                id,
+                addr: machine.host.alloc(size as usize),
+                size,
+            })
+            .collect();
     }
 
     /// Lets the device run until it has nothing to do.
@@ -429,12 +501,16 @@ impl Port {
             Step::Start {
                 buffer,
                 len,
+                headers,
                 info,
                 end,
             } => {
                 assert!(self.partial.is_none(), "a packet within a packet");
+                let mut bytes = headers.map_or_else(Vec::new, |headers| self.headers(headers));
+                bytes.extend(self.bytes(&buffer, len));
                 self.partial = Some(Packet {
-                    bytes: self.bytes(&buffer, len),
+                    bytes,
+                    headers: headers.map_or(0, |headers| headers.len),
                     info,
                     buffers: 1,
                 });
@@ -457,6 +533,15 @@ impl Port {
             received.packets.extend(self.partial.take());
         }
         self.spare.push(buffer);
+    }
+
+    fn headers(&self, headers: Headers) -> Vec<u8> {
+        let completions = self.setup.depth.entries() as usize * size_of::<RxCompletion>();
+        let offset = completions + headers.slot * HEADER_PLACE as usize;
+        let mut bytes = vec![0; headers.len.into()];
+        let host = &self.machine.borrow().host;
+        host.read(self.rx.completions + offset as u64, &mut bytes);
+        bytes
     }
 
     fn bytes(&self, buffer: &Buffer, len: u32) -> Vec<u8> {

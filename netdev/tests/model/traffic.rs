@@ -91,6 +91,51 @@ fn jumbo_packet_is_scattered_over_buffers() {
 }
 
 #[test]
+fn headers_come_in_their_places() {
+    let setup = Setup {
+        has_places: true,
+        ..Setup::default()
+    };
+    let (_machine, mut pf, mut vf) = pair(setup);
+    let frames = [
+        // Bytes in the place.
+        (addressed(tcp4(&[7; 300]), VF_MAC, PF_MAC), 54),
+        (addressed(tcp4(b""), VF_MAC, PF_MAC), 54),
+        (frame(VF_MAC, PF_MAC, 1514, 1), 256),
+    ];
+    // More than once around the ring.
+    for _ in 0..100 {
+        for (frame, _) in &frames {
+            pf.send(frame);
+        }
+        let received = vf.receive().unwrap();
+        assert_eq!(received.faults, []);
+        for (packet, (frame, headers)) in received.packets.iter().zip(&frames) {
+            assert_eq!((&packet.bytes, packet.headers), (frame, *headers));
+        }
+        assert_eq!(received.packets.len(), frames.len());
+        pf.reap().unwrap();
+    }
+}
+
+#[test]
+fn receive_queue_that_is_made_anew_goes_on() {
+    let (_machine, mut pf, mut vf) = pair(Setup::default());
+    for seed in 0..200 {
+        let packet = frame(VF_MAC, PF_MAC, 200, seed);
+        pf.send(&packet);
+        assert_eq!(vf.receive().unwrap().frames(), [packet.clone()]);
+        if seed % 50 == 0 {
+            // What is in it goes with it.
+            pf.send(&packet);
+            vf.restart_rx();
+            assert_eq!(vf.receive().unwrap().frames(), Vec::<Vec<u8>>::new());
+        }
+        pf.reap().unwrap();
+    }
+}
+
+#[test]
 fn checksum_is_inserted_and_found_right() {
     let (_machine, mut pf, mut vf) = pair(Setup::default());
     let right = addressed(tcp4(&[7; 300]), VF_MAC, PF_MAC);
@@ -262,7 +307,8 @@ proptest! {
         acts in prop::collection::vec(act(), 1..200),
         size in prop_oneof![Just(100_u32), Just(700), Just(1664), Just(4096)],
     ) {
-        let setup = Setup { buffer_size: size, depth: Depth::from_log2(8).unwrap(), mtu: 1500 };
+        let depth = Depth::from_log2(8).unwrap();
+        let setup = Setup { buffer_size: size, depth, ..Setup::default() };
         let (_machine, mut pf, mut vf) = pair(setup);
         let (mut posted, mut arrived) = (Vec::new(), Vec::new());
         // No more are under way than the receiver has buffers for, so that none is dropped.
