@@ -549,7 +549,7 @@ impl Functions {
     }
 
     /// Makes SFs anew, which a reset of the PF has ended, each with its port and configuration, and active if
-    /// it was. What their own devlink instances were told is forgotten with them.
+    /// it was. Their new devlink instances are told what the old ones were.
     fn make_sfs_again(&self, device: &Device<Bound>) {
         let Some(board) = self.board.enter() else {
             return;

@@ -112,6 +112,10 @@ struct Inner {
     /// What the device said last.
     state: FunctionState,
     config: FunctionConfig,
+    /// What an SF's own devlink instance was told.
+    told: sf::Told,
+    /// What its next one is to be told, which comes after a reset.
+    to_be_told: Option<sf::Told>,
     visible: Visible,
 }
 
@@ -181,7 +185,14 @@ impl FunctionPort {
                 kind,
                 original: config,
                 inner <- new_mutex!(
-                    Inner { stage, state, config, visible: Visible::default() },
+                    Inner {
+                        stage,
+                        state,
+                        config,
+                        told: sf::Told::default(),
+                        to_be_told: None,
+                        visible: Visible::default(),
+                    },
                     "ferrite_function"
                 ),
             }),
@@ -258,6 +269,7 @@ impl FunctionPort {
         };
         let (child, representor, config, stage) = {
             let mut inner = self.inner.lock();
+            inner.to_be_told = Some(inner.told);
             let visible = &mut inner.visible;
             let (child, representor) = (visible.sf.take(), visible.representor.take());
             (child, representor, inner.config, inner.stage)
@@ -285,6 +297,18 @@ impl FunctionPort {
             // If it fails, that is in the log.
             let _ = board.admin.send(anew, DestroySf {});
         })
+    }
+
+    /// Takes note of what the SF's own devlink instance was told.
+    pub(crate) fn tell(&self, told: sf::Told) {
+        self.inner.lock().told = told;
+    }
+
+    /// Returns what a new devlink instance of the SF is told: nothing, unless the one before ended in a reset.
+    pub(crate) fn tell_anew(&self) -> sf::Told {
+        let mut inner = self.inner.lock();
+        inner.told = inner.to_be_told.take().unwrap_or_default();
+        inner.told
     }
 
     /// Returns the set that it belongs to.
@@ -436,7 +460,12 @@ impl FunctionPort {
             .map_err(|refusal| refused(extack, refusal))?;
         match self.kind {
             Kind::Sf { .. } => {
-                let child = self.inner.lock().visible.sf.take();
+                let child = {
+                    let mut inner = self.inner.lock();
+                    inner.told = sf::Told::default();
+                    inner.to_be_told = None;
+                    inner.visible.sf.take()
+                };
                 drop(child);
             }
             Kind::Vf { index, .. } if self.is_for_vfio() => {

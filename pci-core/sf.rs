@@ -159,6 +159,13 @@ struct State {
     attached: Option<Attached>,
 }
 
+/// What users tell the devlink instance of an SF with its parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    ethernet: bool,
+    vnet: bool,
+}
+
 /// What the devlink instance of an SF operates on.
 #[pin_data]
 struct Sf {
@@ -243,12 +250,15 @@ impl Ops for Sf {
     }
 
     fn reload_up(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result {
-        let ethernet = locked.param(BoolParam::EnableEth)?;
-        let vnet = locked.param(BoolParam::EnableVnet)?;
-        let consumer = Consumer::of_sf(ethernet, vnet).map_err(|conflict| {
+        let told = Told {
+            ethernet: locked.param(BoolParam::EnableEth)?,
+            vnet: locked.param(BoolParam::EnableVnet)?,
+        };
+        let consumer = Consumer::of_sf(told.ethernet, told.vnet).map_err(|conflict| {
             extack.set(fmt!("{conflict}"));
             EINVAL
         })?;
+        self.function.tell(told);
         self.attach()
             .map_err(|error| failed(extack, "cannot take the function into use", error))?;
         if let Some(consumer) = consumer {
@@ -297,13 +307,20 @@ impl Bind {
         let sf = &using.0;
         sf.attach()
             .inspect_err(|error| dev_err!(device, "taking the function into use: {error}\n"))?;
-        // Nothing to begin with: the user says what the function is for.
+        // Nothing to begin with: the user says what the function is for, and after a reset has said it.
+        let told = sf.function.tell_anew();
         let params = instance.add_params(&[
-            (BoolParam::EnableEth, false),
-            (BoolParam::EnableVnet, false),
+            (BoolParam::EnableEth, told.ethernet),
+            (BoolParam::EnableVnet, told.vnet),
         ])?;
         let port = sf.function.port().ok_or(ENODEV)?;
         instance.nest_in(&port)?;
+        if let Ok(Some(consumer)) = Consumer::of_sf(told.ethernet, told.vnet) {
+            match sf.hand_out(consumer, &instance.lock(), &mut ExtAck::none()) {
+                Ok(up) => sf.state.lock().up = Some(up),
+                Err(error) => dev_warn!(device, "not used as before the reset: {error:?}\n"),
+            }
+        }
         Ok(Self {
             _visible: instance.register()?,
             _using: using,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """devlink health reporters: what went wrong is told, written down and mended, as the user wants it."""
 
-from ferrite import Pair, Port, cmd, defer, devlink, ksft_eq, ksft_in, log, need_dpus, refused, run, set_mode, wait_for
+from ferrite import Pair, Port, Sf, cmd, defer, devlink, ksft_eq, ksft_in, log, need_dpus, refused, run, set_mode, wait_for
 
 FATAL = r"device lost: (heartbeat stopped|device reports a fatal state)"
 
@@ -113,10 +113,30 @@ def functions_are_there_again_after_a_recovery():
     port = Port.add(pci, "flavour pcisf pfnum 0 sfnum 7")
     port.set("hw_addr 02:00:00:00:07:07")
     port.activate()
+    Sf.of(7).enable()
+    Sf.of(7).wait_netdev()
     devlink(f"health test pci/{pci} reporter fw_fatal")
     wait_recovered(pci, 1)
     wait_for(lambda: port.function("opstate") == "attached", "the SF to have its driver again")
     ksft_eq(port.function("hw_addr"), "02:00:00:00:07:07")
+    made = Pair(Sf.of(7).wait_netdev(), port.wait_netdev())
+    made.left.ping(made.right.ipv4)
+
+
+def what_an_sf_was_told_is_gone_with_it():
+    pci = device()
+    log.expect(FATAL)
+    log.allow(r"ferrite")
+    set_mode(pci, "switchdev")
+    port = Port.add(pci, "flavour pcisf pfnum 0 sfnum 7")
+    port.activate()
+    Sf.of(7).enable()
+    Sf.of(7).wait_netdev()
+    port.set("state inactive")
+    devlink(f"health test pci/{pci} reporter fw_fatal")
+    wait_recovered(pci, 1)
+    port.activate()
+    ksft_eq(Sf.of(7).netdev, None, "nobody asked the new one for a netdev")
 
 
 def a_device_that_vanished_cannot_be_recovered():
@@ -137,4 +157,4 @@ if __name__ == "__main__":
     run(each_function_has_reporters, a_wrong_answer_is_reported_and_over_with_the_next_right_one,
         a_firmware_that_hangs_is_recovered_under_traffic, nothing_is_recovered_without_the_user_s_word,
         an_error_in_the_grace_period_is_left_to_the_user, functions_are_there_again_after_a_recovery,
-        a_device_that_vanished_cannot_be_recovered)
+        what_an_sf_was_told_is_gone_with_it, a_device_that_vanished_cannot_be_recovered)
