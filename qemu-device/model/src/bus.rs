@@ -30,6 +30,22 @@ pub(crate) struct Bus<'a> {
     pub(crate) now: u64,
 }
 
+/// What a queue of a [`Device`](crate::device::Device) needs while it works for the PCI function: each part is borrowed for
+/// itself, so that the queue can be as well.
+macro_rules! bus {
+    ($device:ident, $host:expr, $function:expr) => {
+        $crate::bus::Bus {
+            host: $host,
+            faults: &mut $device.state.faults,
+            timers: &mut $device.timers,
+            logs: &mut $device.state.logs,
+            function: $function,
+            now: $device.now,
+        }
+    };
+}
+pub(crate) use bus;
+
 impl Bus<'_> {
     /// Reads memory.
     pub(crate) fn read(&mut self, addr: u64, buf: &mut [u8]) -> Result<(), DmaFault> {

@@ -13,7 +13,10 @@ use ferrite_abi::event::{
 use ferrite_abi::wire::U32;
 
 use crate::backlog::Pool;
-use crate::bus::Bus;
+use crate::bus::{
+    bus,
+    Bus, //
+};
 use crate::config::{
     Config,
     ConfigError, //
@@ -407,14 +410,7 @@ impl Device {
 
     /// Returns the host as a PCI function sees it.
     pub(crate) fn bus<'a>(&'a mut self, host: &'a mut dyn Host, function: PciFn) -> Bus<'a> {
-        Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function,
-            now: self.now,
-        }
+        bus!(self, host, function)
     }
 
     /// Returns speed and state of the link.
@@ -483,14 +479,7 @@ impl Device {
         if !usable || !queue.runs() {
             return queue.forget_interrupt();
         }
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now: self.now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         if let Err(syndrome) = act(queue, &mut bus) {
             self.stop_queue(host, slot, kind, index, syndrome);
         }

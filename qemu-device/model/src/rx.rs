@@ -30,7 +30,10 @@ use crate::backlog::{
     Pool,
     Waiting, //
 };
-use crate::bus::Bus;
+use crate::bus::{
+    bus,
+    Bus, //
+};
 use crate::coalesce::Held;
 use crate::device::Device;
 use crate::function::Function;
@@ -653,14 +656,7 @@ impl Device {
             }
             return true;
         }
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: pci,
-            now,
-        };
+        let mut bus = bus!(self, host, pci);
         self.pending.add(slot, 0, 1 << queue.queue.index);
         let pool = &mut self.pool;
         let mut result = Ok(());
@@ -703,14 +699,7 @@ impl Device {
             port.stats.rx_closed += queue.held.clear(&mut self.pool);
             return;
         }
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         let result = queue
             .hand_over(&mut bus, &mut self.pool, port, slot)
             .and_then(|()| queue.publish(&mut bus));
@@ -738,14 +727,7 @@ impl Device {
             return;
         }
         queue.held.release_all();
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now: self.now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         let result = queue
             .hand_over(&mut bus, &mut self.pool, port, slot)
             .and_then(|()| queue.publish(&mut bus));
@@ -766,14 +748,7 @@ impl Device {
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return;
         };
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now: self.now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         let mut result = Ok(());
         if kind == Kind::Rx {
             let Function { port, rx, .. } = function;
@@ -799,7 +774,6 @@ impl Device {
 
     /// Looks at an RX queue whose doorbell was rung: moves packets that wait into new buffers.
     pub(crate) fn poll_rx(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
-        let now = self.now;
         if self.virtio(slot).is_some() {
             return self.poll_virtio_rx(host, slot, 2 * index);
         }
@@ -816,14 +790,7 @@ impl Device {
         if !queue.queue.runs() {
             return;
         }
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         let result = queue.drain(&mut bus, &mut self.pool, |packet, result| match result {
             Ok(()) => port.count_received(destination(&packet.bytes), packet.on_wire()),
             Err(DmaFault) => port.stats.rx_dma_fault += 1,
@@ -857,14 +824,7 @@ impl Device {
                 let Some(queue) = queue.filter(|queue| queue.queue.runs()) else {
                     continue;
                 };
-                let mut bus = Bus {
-                    host,
-                    faults: &mut self.state.faults,
-                    timers: &mut self.timers,
-                    logs: &mut self.state.logs,
-                    function: slot.pci(),
-                    now: self.now,
-                };
+                let mut bus = bus!(self, host, slot.pci());
                 if let Err(syndrome) = queue.publish(&mut bus) {
                     self.stop_queue(host, slot, Kind::Rx, index, syndrome);
                 }

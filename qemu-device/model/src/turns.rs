@@ -8,7 +8,7 @@ use ferrite_abi::desc::{
 };
 use ferrite_abi::event::QueueSyndrome;
 
-use crate::bus::Bus;
+use crate::bus::bus;
 use crate::device::{
     bits,
     Device, //
@@ -21,7 +21,6 @@ use crate::packet::{
 };
 use crate::rates::Pick;
 use crate::slot::Slot;
-use crate::state::State;
 use crate::timers::Timer;
 
 /// Bytes after which it is another's turn.
@@ -130,25 +129,12 @@ impl Device {
         slot: Slot,
         index: u16,
     ) -> Result<u8, QueueSyndrome> {
-        let State {
-            functions,
-            faults,
-            logs,
-            ..
-        } = &mut self.state;
-        let function = functions[slot.index()].as_deref();
+        let function = self.state.functions[slot.index()].as_deref();
         let place = function.and_then(|function| function.tx.get(usize::from(index)));
         let Some(Some(tx)) = place else {
             return Ok(0);
         };
-        let mut bus = Bus {
-            host,
-            faults,
-            timers: &mut self.timers,
-            logs,
-            function: slot.pci(),
-            now: self.now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         let (_, ready) = tx.queue.ready(&mut bus)?;
         if ready == 0 {
             return Ok(0);

@@ -45,7 +45,7 @@ use ferrite_abi::wire::{
 };
 
 use crate::backlog::Pool;
-use crate::bus::Bus;
+use crate::bus::bus;
 use crate::device::Device;
 use crate::host::{
     Host,
@@ -507,14 +507,7 @@ impl Device {
             .virtio
             .as_deref()?;
         let (rings, data) = virtio.groups_of(index);
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now: self.now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         Some(with(&mut Dma {
             bus: &mut bus,
             rings: virtio.spaces.get(rings)?,

@@ -29,7 +29,10 @@ use super::{
     Virtio, //
 };
 use crate::backlog::Pool;
-use crate::bus::Bus;
+use crate::bus::{
+    bus,
+    Bus, //
+};
 use crate::device::Device;
 use crate::function::Function;
 use crate::host::{
@@ -244,7 +247,6 @@ impl Device {
         arrival: &Arrival<'_>,
         bare: bool,
     ) {
-        let now = self.now;
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return;
         };
@@ -272,14 +274,7 @@ impl Device {
             about.flags = U16::new(RxFlags::CSUM_OK.0);
         }
         self.pending.add(slot, 0, 1 << (index / 2));
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         let mut dma = Dma {
             bus: &mut bus,
             rings,
@@ -342,7 +337,6 @@ impl Device {
             &mut Port,
         ) -> Result<(), QueueSyndrome>,
     ) {
-        let now = self.now;
         let Some(function) = self.state.functions[slot.index()].as_deref_mut() else {
             return;
         };
@@ -354,14 +348,7 @@ impl Device {
         let Some((rings, data, queue)) = virtio.parts(index).filter(|(_, _, q)| q.runs()) else {
             return;
         };
-        let mut bus = Bus {
-            host,
-            faults: &mut self.state.faults,
-            timers: &mut self.timers,
-            logs: &mut self.state.logs,
-            function: slot.pci(),
-            now,
-        };
+        let mut bus = bus!(self, host, slot.pci());
         let mut dma = Dma {
             bus: &mut bus,
             rings,
