@@ -80,6 +80,8 @@ codes! {
         HEALTH_CHANGE = 4;
         /// A virtio-net device has something to tell its driver: [`VirtioChange`].
         VIRTIO_CHANGE = 5;
+        /// There is something to save of a VF: [`SaveChange`].
+        SAVE_CHANGE = 6;
     }
 }
 
@@ -213,4 +215,14 @@ layout!(VirtioChange: 8 { generation @ 0, status @ 4, rsvd @ 5 });
 
 impl Payload for VirtioChange {
     const KIND: EventKind = EventKind::VIRTIO_CHANGE;
+}
+
+/// There is something to save of a VF that is being saved, of which there was nothing more to save.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SaveChange {}
+layout!(SaveChange: 0 {});
+
+impl Payload for SaveChange {
+    const KIND: EventKind = EventKind::SAVE_CHANGE;
 }

@@ -203,6 +203,7 @@ structs! {
     event::QueueError { kind, index, syndrome, rsvd }
     event::HealthChange { syndrome }
     event::VirtioChange { generation, status, rsvd }
+    event::SaveChange {}
     desc::QueueState { tail, arm, rsvd_driver, cq_tail, doorbell_event, rsvd_device }
     desc::TxDesc {
         addr, len, flags, vlan, csum_start, csum_offset, mss, header_len, rsvd
@@ -654,6 +655,7 @@ fn every_event_is_documented_as_it_is() {
         payload::<event::QueueError>("QueueError"),
         payload::<event::HealthChange>("HealthChange"),
         payload::<event::VirtioChange>("VirtioChange"),
+        payload::<event::SaveChange>("SaveChange"),
     ]);
     let defined = event::EventKind::NAMED
         .iter()

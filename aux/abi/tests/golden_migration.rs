@@ -6,8 +6,16 @@ mod hex;
 
 use ferrite_abi::admin::Submission;
 use ferrite_abi::cmd::*;
+use ferrite_abi::event::{
+    Event,
+    SaveChange, //
+};
 use ferrite_abi::ids::FunctionId;
 use ferrite_abi::mig::*;
+use ferrite_abi::ring::{
+    Depth,
+    Index, //
+};
 use ferrite_abi::wire::*;
 use hex::{
     bytes,
@@ -56,6 +64,15 @@ fn levels() {
          04 00 00 01 0c 1e 00 00
          05 06 07 08 09 0a 0b 0c
          00*24",
+    );
+}
+
+#[test]
+fn something_to_save() {
+    let depth = Depth::from_log2(5).unwrap();
+    assert_eq!(
+        Event::new(FunctionId(0x0002), SaveChange {}, depth, Index(0), 3).as_bytes(),
+        bytes("06 00 02 00 00*24 07 00 00 00")
     );
 }
 

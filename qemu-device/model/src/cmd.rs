@@ -141,7 +141,7 @@ pub(crate) trait Handler: Command {
     /// What the function has to be that it names.
     const NAMES: Named = Named::Any;
 
-    /// Whether it changes what a suspended function must keep.
+    /// Whether it changes what a suspended function must keep, and what is saved of one as its set-up.
     const CHANGES: bool = false;
 
     /// Returns whether all reserved fields are zero.
@@ -235,6 +235,9 @@ fn run<C: Handler>(
         DataDirection::ToDevice | DataDirection::FromDevice => {}
     }
     let done = command.handle(call, &mut data)?;
+    if C::CHANGES {
+        call.device.setup_changed(call.host, call.target);
+    }
     let mut result = [0; RESULT];
     result[..size_of::<C::Done>()].copy_from_slice(done.as_bytes());
     let mut generator = garbage.map(Generator::seeded);

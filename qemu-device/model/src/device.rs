@@ -277,6 +277,7 @@ impl Device {
         }
         host.trace(&Trace::Reset { function });
         self.tell_state(host, slot);
+        self.setup_changed(host, slot);
         self.set_timer(host);
     }
 

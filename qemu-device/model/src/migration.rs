@@ -30,7 +30,8 @@ use ferrite_abi::cmd::{
 };
 use ferrite_abi::event::{
     FunctionState,
-    LinkChange, //
+    LinkChange,
+    SaveChange, //
 };
 use ferrite_abi::ids::FunctionId;
 use ferrite_abi::mig::{
@@ -557,10 +558,33 @@ impl Device {
         let full = self.full_size(host, slot);
         let own = Saving::new(STREAM_VERSION);
         let saving = self.migration(slot).saving.as_deref().unwrap_or(&own);
+        let answer = saving.query(&self.records(host, slot, saving.version()));
+        if let Some(saving) = self.saving(slot) {
+            saving.told(answer.dirty.get() > 0);
+        }
         QuerySaveDone {
             full: U32::new(full),
-            ..saving.query(&self.records(host, slot, saving.version()))
+            ..answer
         }
+    }
+
+    /// Sees to a function whose set-up may have changed: tells the PF if it waits for something to save.
+    pub(crate) fn setup_changed(&mut self, host: &mut dyn Host, slot: Slot) {
+        let waits = |saving: &&Saving| saving.waits();
+        if !slot.is_vf() {
+            return;
+        }
+        let Some(saving) = self.migration(slot).saving.as_deref().filter(waits) else {
+            return;
+        };
+        let records = self.records(host, slot, saving.version());
+        if saving.query(&records).dirty.get() == 0 {
+            return;
+        }
+        if let Some(saving) = self.saving(slot) {
+            saving.told(true);
+        }
+        self.post_event(host, PciFn::PF, slot.id(), SaveChange {});
     }
 
     /// Returns the saving of a function that is under way.

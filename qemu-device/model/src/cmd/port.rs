@@ -72,6 +72,7 @@ impl Handler for EnablePort {
 impl Handler for SetLoopback {
     const NEEDS: Features = Features::LOOPBACK;
     const NAMES: Named = Named::Ethernet;
+    const CHANGES: bool = true;
 
     fn is_clean(&self) -> bool {
         zero(&self.rsvd)

@@ -57,6 +57,7 @@ impl Handler for SetRate {
             rates.set_node(node, parent, rate)?;
         } else if target.is_vf() || target.is_sf() {
             rates.set_leaf(target, parent, rate)?;
+            call.device.setup_changed(call.host, target);
         } else {
             return Err(Status::INVALID_FUNCTION);
         }

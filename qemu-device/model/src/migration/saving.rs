@@ -45,6 +45,8 @@ pub(crate) struct Saving {
     read: u32,
     /// Whether it is the last.
     last: bool,
+    /// Whether the PF knows of nothing more to save, and is told when there is something.
+    waits: bool,
 }
 
 saved!(Saving {
@@ -53,7 +55,8 @@ saved!(Saving {
     sent,
     part,
     read,
-    last
+    last,
+    waits
 });
 
 impl Saving {
@@ -66,6 +69,7 @@ impl Saving {
             part: Vec::new(),
             read: 0,
             last: false,
+            waits: false,
         }
     }
 
@@ -94,11 +98,22 @@ impl Saving {
         !self.last && version == self.version && self.read as usize == self.part.len()
     }
 
+    /// Returns whether the PF waits for something to save.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Notes that the PF knows whether there is something more to save, which it waits for if not.
+    pub(crate) fn told(&mut self, dirty: bool) {
+        self.waits = !dirty && !self.last;
+    }
+
     /// Makes the next part. Returns its length.
     pub(crate) fn pass(&mut self, records: &Records, last: bool) -> u32 {
         self.part.clear();
         self.read = 0;
         self.last = last;
+        self.waits = !last;
         if self.count == 0 {
             self.push(StreamTag::HEADER, 0, &records.header);
         }

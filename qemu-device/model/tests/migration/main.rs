@@ -19,6 +19,7 @@ use ferrite_abi::cmd::{
     CreateVirtio,
     DestroyVirtio,
     Echo,
+    EnablePort,
     EndLoad,
     FaultKind,
     FilterAction,
@@ -31,6 +32,7 @@ use ferrite_abi::cmd::{
     QueryFrames,
     QueryFunction,
     QueryMigration,
+    QueryRate,
     QuerySave,
     QueryStats,
     QueueKind,
@@ -56,8 +58,10 @@ use ferrite_abi::cmd::{
     RSS_KEY, //
 };
 use ferrite_abi::event::{
+    Event,
     EventKind,
-    FunctionState, //
+    FunctionState,
+    SaveChange, //
 };
 use ferrite_abi::ids::FunctionId;
 use ferrite_abi::mig::{

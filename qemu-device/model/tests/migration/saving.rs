@@ -58,6 +58,109 @@ fn later_parts_hold_what_changed() {
     assert_eq!(removed, 4);
 }
 
+/// Takes the PF's events that there is something to save.
+fn news(m: &mut Machine, pf: &mut Driver) -> Vec<FunctionId> {
+    let is_news = |event: &Event| event.payload::<SaveChange>().is_some();
+    let events = pf.events(m).into_iter().filter(is_news);
+    events
+        .map(|event| FunctionId(event.function.get()))
+        .collect()
+}
+
+fn set_mtu(mtu: u16) -> SetMtu {
+    SetMtu {
+        mtu: U16::new(mtu),
+        rsvd: [0; 2],
+    }
+}
+
+#[test]
+fn something_to_save_is_told_once() {
+    let (mut m, mut pf, mut guest) = machine(1);
+    let m = &mut m;
+    pf.create_event_queue(m);
+    guest.driver.send(m, set_mtu(1400)).unwrap();
+    assert_eq!(news(m, &mut pf), [], "nobody saves it");
+    pf.save_part(m, VF[0], SavePass::SETUP, 0).unwrap();
+    guest.driver.send(m, set_mtu(1400)).unwrap();
+    guest.send(m, b"x");
+    assert_eq!(
+        news(m, &mut pf),
+        [],
+        "nothing changed that is saved before the end"
+    );
+    for mtu in [1401, 1402] {
+        guest.driver.send(m, set_mtu(mtu)).unwrap();
+    }
+    assert_eq!(news(m, &mut pf), [VF[0]]);
+    // Who knows that there is something is not told.
+    pf.send_about(m, VF[0], QuerySave {}).unwrap();
+    guest.driver.send(m, set_mtu(1403)).unwrap();
+    assert_eq!(news(m, &mut pf), []);
+    pf.save_part(m, VF[0], SavePass::SETUP, 0).unwrap();
+    m.migrate();
+    guest.driver.send(m, set_mtu(1404)).unwrap();
+    assert_eq!(news(m, &mut pf), [VF[0]]);
+    // It is as it was saved: there is nothing any more.
+    guest.driver.send(m, set_mtu(1403)).unwrap();
+    assert_eq!(
+        pf.send_about(m, VF[0], QuerySave {}).unwrap().dirty.get(),
+        0
+    );
+    guest.driver.send(m, set_mtu(1405)).unwrap();
+    assert_eq!(news(m, &mut pf), [VF[0]]);
+    pf.suspend(m, VF[0], SuspendLevel::FULL).unwrap();
+    pf.save_part(m, VF[0], SavePass::FINAL, 0).unwrap();
+    pf.end_save(m, VF[0]).unwrap();
+    pf.resume(m, VF[0], SuspendLevel::RUNNING).unwrap();
+    guest.driver.send(m, set_mtu(1406)).unwrap();
+    assert_eq!(news(m, &mut pf), [], "nobody saves it any more");
+}
+
+#[test]
+fn whatever_changes_what_is_saved_is_told() {
+    let (mut m, mut pf, mut guest) = machine(1);
+    let m = &mut m;
+    pf.create_event_queue(m);
+    let told = |m: &mut Machine, pf: &mut Driver, what: &str| {
+        assert_eq!(news(m, pf), [VF[0]], "{what}");
+        pf.save_part(m, VF[0], SavePass::SETUP, 0).unwrap();
+    };
+    pf.save_part(m, VF[0], SavePass::SETUP, 0).unwrap();
+    let closed = EnablePort {
+        enable: 0,
+        rsvd: [0; 3],
+    };
+    guest.driver.send(m, closed).unwrap();
+    told(m, &mut pf, "the port is closed");
+    let around = SetLoopback {
+        enable: 1,
+        rsvd: [0; 3],
+    };
+    guest.driver.send(m, around).unwrap();
+    told(m, &mut pf, "the port is turned around");
+    let configure = ConfigureFunction {
+        mask: U16::new(FunctionFields::VLAN.0),
+        vlan: U16::new(42),
+        ..ConfigureFunction::default()
+    };
+    pf.send_about(m, VF[0], configure).unwrap();
+    told(m, &mut pf, "another VLAN");
+    let rate = SetRate {
+        node: U16::new(0),
+        parent: U16::new(0),
+    };
+    let limit = Rate {
+        tx_max: 1_000_000.into(),
+        ..Rate::default()
+    };
+    pf.send_about_with(m, VF[0], rate, &limit).unwrap();
+    told(m, &mut pf, "another rate");
+    m.write(PciFn::vf(0), Control(1));
+    m.advance(RESET_NS);
+    told(m, &mut pf, "a reset by the driver");
+}
+
 #[test]
 fn parts_come_one_after_the_other() {
     let (mut m, mut pf, _guest) = machine(1);
@@ -164,17 +267,26 @@ fn identity_travels_and_policy_wins() {
         node: U16::new(0),
         parent: U16::new(0),
     };
-    let limit = Rate {
-        tx_max: 1_000_000.into(),
+    let limit = |tx_max: u64| Rate {
+        tx_max: tx_max.into(),
         ..Rate::default()
     };
-    pf.send_about_with(m, VF[0], rate, &limit).unwrap();
+    let rate_there = |m: &mut Machine, pf: &mut Driver| {
+        let query = QueryRate {
+            node: U16::new(0),
+            rsvd: [0; 2],
+        };
+        pf.fetch_about(m, VF[1], query).unwrap().1.tx_max.get()
+    };
+    pf.send_about_with(m, VF[0], rate, &limit(1_000_000))
+        .unwrap();
     let uuid = info(m, &mut pf, VF[0]).uuid;
     assert_ne!(uuid, info(m, &mut pf, VF[1]).uuid);
     let stream = saved(m, &mut pf);
     assert_eq!(load(m, &mut pf, &stream), StreamFault::NONE);
     let there = config(m, &mut pf, VF[1]);
     assert_eq!((there.mac, there.vlan.get()), ([2, 7, 7, 7, 7, 7], 42));
+    assert_eq!(rate_there(m, &mut pf), 1_000_000);
     assert_eq!(info(m, &mut pf, VF[1]).uuid, uuid);
     assert_eq!(
         FunctionCaps(there.caps.get()),
@@ -194,9 +306,12 @@ fn identity_travels_and_policy_wins() {
     m.advance(RESET_NS);
     pf.send_about(m, VF[1], configure([2, 8, 8, 8, 8, 8], 43))
         .unwrap();
+    pf.send_about_with(m, VF[1], rate, &limit(2_000_000))
+        .unwrap();
     assert_eq!(load(m, &mut pf, &stream), StreamFault::NONE);
     let there = config(m, &mut pf, VF[1]);
     assert_eq!((there.mac, there.vlan.get()), ([2, 8, 8, 8, 8, 8], 43));
+    assert_eq!(rate_there(m, &mut pf), 2_000_000);
 }
 
 #[test]
