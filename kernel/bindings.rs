@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bindings to the headers that `bindings.h` lists, beside those of `kernel::bindings`.
+//! Bindings to the headers that `bindings.h` in the crate's folder lists, beside those of `kernel::bindings`.
 //!
 //! A type that both know is two types: cast pointers. Where `kernel::bindings` has a function, use
 //! that one.

@@ -11,6 +11,8 @@
 //! C headers: [`include/linux/vfio.h`](srctree/include/linux/vfio.h),
 //! [`include/linux/vfio_pci_core.h`](srctree/include/linux/vfio_pci_core.h)
 
+// That of `kernel_ext`, over the headers of this crate.
+#[path = "../bindings.rs"]
 mod bindings;
 mod device;
 mod log;
