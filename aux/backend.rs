@@ -177,7 +177,8 @@ impl Owner {
     }
 
     /// Publishes a VF of this PF to who controls it from outside: makes the auxiliary device
-    /// `ferrite_core.vfio_mig.<id>` below `parent`, as [`Owner::publish`].
+    /// `ferrite_core.vfio_mig.<id>` below `parent`, as [`Owner::publish`]. Who gets it can subscribe to what is told
+    /// `subscribers`.
     ///
     /// # Errors
     ///
@@ -187,13 +188,14 @@ impl Owner {
         parent: &Device<Bound>,
         id: u32,
         vf: FunctionId,
+        subscribers: Arc<Subscribers>,
     ) -> Result<auxiliary::Registration> {
         auxiliary::Registration::new::<ControlledLt>(
             parent,
             crate::names::CORE,
             crate::names::VFIO_MIG,
             id,
-            Controlled::new(self.0.clone(), vf),
+            Controlled::new(self.0.clone(), vf, subscribers),
         )
     }
 

@@ -4,6 +4,11 @@
 
 use crate::{
     error::CmdError,
+    event::{
+        EventHandler,
+        Subscribers,
+        Subscription, //
+    },
     function::Function, //
 };
 use ferrite_abi::{
@@ -18,6 +23,7 @@ use kernel::{
     device::Bound,
     pci,
     prelude::*,
+    sync::Arc,
     types::ForLt, //
 };
 
@@ -32,11 +38,16 @@ pub type ControlledLt = ForLt!(Controlled);
 pub struct Controlled {
     pf: Function,
     vf: FunctionId,
+    subscribers: Arc<Subscribers>,
 }
 
 impl Controlled {
-    pub(crate) fn new(pf: Function, vf: FunctionId) -> Self {
-        Self { pf, vf }
+    pub(crate) fn new(pf: Function, vf: FunctionId, subscribers: Arc<Subscribers>) -> Self {
+        Self {
+            pf,
+            vf,
+            subscribers,
+        }
     }
 
     /// Returns the VF that `adev` carries.
@@ -87,5 +98,15 @@ impl Controlled {
     /// Those of [`CmdError`].
     pub fn fetch<C: Command>(&self, command: C, data: &mut C::Data) -> Result<C::Done, CmdError> {
         self.pf.about(self.vf).fetch(command, data)
+    }
+
+    /// Passes what the PF is told about it to `handler`, until what is returned is dropped. What got lost on the way, or may have
+    /// come about while the PF was reset, is made up for by a [`SaveChange`](ferrite_abi::event::SaveChange).
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn subscribe(&self, handler: Arc<dyn EventHandler>) -> Result<Subscription> {
+        self.subscribers.clone().add(handler)
     }
 }

@@ -31,21 +31,23 @@ struct List {
     entries: KVec<Entry>,
 }
 
-/// Who subscribed to the events of one function.
+/// Who subscribed to the events about one function.
 #[pin_data]
-pub(crate) struct Subscribers {
+pub struct Subscribers {
     #[pin]
     list: Mutex<List>,
 }
 
 impl Subscribers {
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+    /// Returns an empty list.
+    pub fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             list <- new_mutex!(List { next: 0, entries: KVec::new() }, "ferrite_subscribers"),
         })
     }
 
-    pub(crate) fn deliver(&self, event: &Event) {
+    /// Passes an event on to all of them. May sleep.
+    pub fn deliver(&self, event: &Event) {
         for entry in &self.list.lock().entries {
             entry.handler.event(event);
         }

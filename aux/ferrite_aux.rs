@@ -40,6 +40,7 @@ pub use controlled::{
 pub use error::CmdError;
 pub use event::{
     EventHandler,
+    Subscribers,
     Subscription, //
 };
 pub use function::{

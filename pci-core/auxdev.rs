@@ -2,7 +2,6 @@
 
 //! Auxiliary devices, and their numbers, which are unique over all DPUs of the machine.
 
-use ferrite_abi::ids::FunctionId;
 use ferrite_aux::{
     names,
     Owner, //
@@ -19,6 +18,8 @@ use kernel::{
     },
 };
 use kernel_ext::auxiliary::Registration;
+
+use crate::routes::Control;
 
 const WORD_BITS: u32 = u64::BITS;
 const WORDS: usize = 128;
@@ -69,13 +70,26 @@ impl Published {
             _number: number,
         })
     }
+}
 
-    /// Makes the auxiliary device by which `vf` is controlled from outside, below its PF.
-    pub(crate) fn controlled(pf: &Owner, parent: &Device<Bound>, vf: FunctionId) -> Result<Self> {
+/// An auxiliary device by which a VF is controlled from outside. It goes before events about the VF do.
+pub(crate) struct Lent {
+    _published: Published,
+    _control: Control,
+}
+
+impl Lent {
+    /// Makes the auxiliary device below the VF's PF.
+    pub(crate) fn new(pf: &Owner, parent: &Device<Bound>, control: Control) -> Result<Self> {
         let number = VFIO_MIG.take()?;
+        let told = control.controllers().clone();
+        let device = pf.publish_controlled(parent, number.get(), control.vf(), told)?;
         Ok(Self {
-            _device: pf.publish_controlled(parent, number.get(), vf)?,
-            _number: number,
+            _published: Published {
+                _device: device,
+                _number: number,
+            },
+            _control: control,
         })
     }
 }

@@ -216,6 +216,7 @@ impl WorkItem for EventQueue {
         }
         if let (true, Some(functions)) = (this.lost() != lost, &this.functions) {
             functions.ask_anew();
+            this.routes.look_anew();
         }
     }
 }

@@ -639,6 +639,8 @@ impl Functions {
                 });
             }
         }
+        // Nothing is saved any more.
+        board.routes.look_anew();
         let released = core::mem::replace(&mut self.state.lock().released, VfSet::EMPTY);
         vf::start_over(device, &released);
     }

@@ -51,7 +51,7 @@ use kernel_ext::{
 };
 
 use crate::{
-    auxdev::Published,
+    auxdev::Lent,
     board::Board,
     devlink::Handle,
     eswitch::Representor,
@@ -127,7 +127,7 @@ struct Inner {
 struct Visible {
     sf: Option<sf::Child>,
     /// By which the VFIO driver controls the VF that it has.
-    migration: Option<Published>,
+    migration: Option<Lent>,
     representor: Option<Representor>,
     rate: Option<RateLeaf<Limited>>,
     port: Option<PortRegistration>,
@@ -430,11 +430,14 @@ impl FunctionPort {
     ) -> Result {
         let pf = board.routes.get(board.own()).ok_or(ENODEV)?;
         // The driver looks for it when it is probed for the VF.
-        let published = Published::controlled(&pf, board.device(), self.id())
+        let lent = board
+            .routes
+            .control(self.id())
+            .and_then(|control| Lent::new(&pf, board.device(), control))
             .inspect_err(|error| extack.set(fmt!("cannot publish the VF: {error:?}")))?;
         match vf::attach_to_vfio(board.device(), index) {
             Ok(true) => {
-                self.inner.lock().visible.migration = Some(published);
+                self.inner.lock().visible.migration = Some(lent);
                 Ok(())
             }
             Ok(false) => {
@@ -470,8 +473,8 @@ impl FunctionPort {
             }
             Kind::Vf { index, .. } if self.is_for_vfio() => {
                 vf::release_from_vfio(board.device(), index);
-                let published = self.inner.lock().visible.migration.take();
-                drop(published);
+                let lent = self.inner.lock().visible.migration.take();
+                drop(lent);
             }
             Kind::Vf { index, .. } => vf::release(board.device(), index),
         }

@@ -273,6 +273,8 @@ impl Reporters {
             State::Lost(Loss::Unbound) => {}
             State::Lost(loss) if !self.lost => {
                 self.lost = true;
+                // Who waits for an event waits in vain.
+                self.view.board.routes.look_anew();
                 // What comes of it is in the state of the reporter, and in the log.
                 let _ = self.fatal.report(fmt!("{loss}"));
             }

@@ -12,6 +12,7 @@
 //! writes to memory, [`reset`] puts all that back when somebody resets the VF.
 
 mod boxed;
+mod changed;
 mod dirty;
 mod driver;
 mod file;

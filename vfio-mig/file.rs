@@ -20,33 +20,20 @@ use ferrite_abi::{
 use kernel::{
     bindings,
     fs::File,
-    impl_has_delayed_work, new_delayed_work,
     prelude::*,
     sync::{
         aref::ARef,
-        poll::PollTable,
-        Arc, //
-    },
-    time::{
-        msecs_to_jiffies,
-        Msecs, //
+        poll::PollTable, //
     },
     uaccess::{
         UserSliceReader,
         UserSliceWriter, //
     },
-    workqueue::{
-        DelayedWork,
-        WorkItem, //
-    },
 };
-use kernel_ext::{
-    anon_file::{
-        self,
-        Operations,
-        Ready, //
-    },
-    work, //
+use kernel_ext::anon_file::{
+    self,
+    Operations,
+    Ready, //
 };
 use kernel_vfio::{
     precopy_info,
@@ -69,8 +56,6 @@ use crate::{
     },
 };
 
-/// How often the device is asked whether there is more to save, for those who poll. It does not say so by itself.
-const LOOK: Msecs = 100;
 /// Most that one call writes: more takes further calls, between which others have their turn.
 const MAX_WRITE: usize = 1 << 20;
 
@@ -80,15 +65,7 @@ pub(crate) fn open(device: &Device<Migrator>, session: &Session) -> Result<ARef<
     let device = ARef::from(device);
     match session.way {
         Way::Out(_) => {
-            let watch = Arc::pin_init(
-                pin_init!(Watch {
-                    device,
-                    number,
-                    work <- new_delayed_work!("ferrite_vfio_watch"),
-                }),
-                GFP_KERNEL,
-            )?;
-            let file = KBox::new(SaveFile(watch), GFP_KERNEL)?;
+            let file = KBox::new(SaveFile { device, number }, GFP_KERNEL)?;
             anon_file::open(c"ferrite_vfio_save", file)
         }
         Way::In(_) => {
@@ -104,22 +81,15 @@ fn no_message() -> Error {
     Error::from_errno(-(bindings::ENOMSG as i32))
 }
 
-/// Asks the device from time to time whether there is more to save.
-#[pin_data]
-struct Watch {
+/// The file that the state of a VF is read from.
+struct SaveFile {
     device: ARef<Device<Migrator>>,
     /// That of the session.
     number: u64,
-    #[pin]
-    work: DelayedWork<Watch>,
 }
 
-impl_has_delayed_work! {
-    impl HasDelayedWork<Self> for Watch { self.work }
-}
-
-impl Watch {
-    /// Returns what can be read. Nothing yet, if nothing changed.
+impl SaveFile {
+    /// Returns what can be read. If that is nothing yet, the device says when there is something.
     fn look(&self) -> Ready {
         let mut held = Held::take(&self.device);
         let state = held.state();
@@ -135,32 +105,6 @@ impl Watch {
             _ => Ready::TO_READ,
         }
     }
-
-    fn look_later(self: Arc<Self>) {
-        // It may be waiting already.
-        let _ = work::queue().enqueue_delayed(self, msecs_to_jiffies(LOOK));
-    }
-}
-
-impl WorkItem for Watch {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        if this.look() == Ready::NOT {
-            this.look_later();
-        } else {
-            this.device.data().changed.notify_all();
-        }
-    }
-}
-
-/// The file that the state of a VF is read from.
-struct SaveFile(Arc<Watch>);
-
-impl Drop for SaveFile {
-    fn drop(&mut self) {
-        work::cancel_delayed_sync(&self.0);
-    }
 }
 
 #[vtable]
@@ -168,10 +112,10 @@ impl Operations for SaveFile {
     const OWNER: &'static ThisModule = &crate::THIS_MODULE;
 
     fn read(&self, mut buffer: UserSliceWriter) -> Result<usize> {
-        let mut held = Held::take(&self.0.device);
+        let mut held = Held::take(&self.device);
         let state = held.state();
         let migrator = held.migrator();
-        let (saved, chunk) = held.saved(self.0.number).ok_or(ENODEV)?;
+        let (saved, chunk) = held.saved(self.number).ok_or(ENODEV)?;
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -195,16 +139,12 @@ impl Operations for SaveFile {
     }
 
     fn poll(&self, file: &File, table: &PollTable<'_>) -> Ready {
-        table.register_wait(file, &self.0.device.data().changed);
-        let ready = self.0.look();
-        if ready == Ready::NOT {
-            self.0.clone().look_later();
-        }
-        ready
+        self.device.data().changed.register(file, table);
+        self.look()
     }
 
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
-        let device: &Device<Migrator> = &self.0.device;
+        let device: &Device<Migrator> = &self.device;
         precopy_info(device, cmd, arg, || {
             let mut held = Held::take(device);
             if !held.state().is_pre_copy() {
@@ -212,7 +152,7 @@ impl Operations for SaveFile {
             }
             let migrator = held.migrator();
             let done = held.query_save();
-            let (saved, chunk) = held.saved(self.0.number).ok_or(ENODEV)?;
+            let (saved, chunk) = held.saved(self.number).ok_or(ENODEV)?;
             if saved.broken {
                 return Err(EIO);
             }
@@ -278,7 +218,7 @@ impl Operations for LoadFile {
     }
 
     fn poll(&self, file: &File, table: &PollTable<'_>) -> Ready {
-        table.register_wait(file, &self.device.data().changed);
+        self.device.data().changed.register(file, table);
         let mut held = Held::take(&self.device);
         match held.loaded(self.number) {
             Some(_) => Ready::TO_WRITE,

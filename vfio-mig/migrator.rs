@@ -20,7 +20,8 @@ use ferrite_abi::{
 };
 use ferrite_aux::{
     CmdError,
-    Controlled, //
+    Controlled,
+    Subscription, //
 };
 use kernel::{
     bindings,
@@ -29,11 +30,11 @@ use kernel::{
         Core, //
     },
     fs::File,
-    new_mutex, new_poll_condvar, new_spinlock, pci,
+    new_mutex, new_spinlock, pci,
     prelude::*,
     sync::{
         aref::ARef,
-        poll::PollCondVar,
+        Arc,
         Mutex,
         SpinLock, //
     },
@@ -51,6 +52,7 @@ use kernel_vfio::{
 };
 
 use crate::{
+    changed::Changed,
     dirty::Log,
     driver,
     reset::Held,
@@ -80,8 +82,9 @@ pub(crate) struct Migrator {
     #[pin]
     pub(crate) pending_reset: SpinLock<bool>,
     /// Something changed for those who poll.
-    #[pin]
-    pub(crate) changed: PollCondVar,
+    pub(crate) changed: Arc<Changed>,
+    /// Has the device say so, too.
+    _events: Option<Subscription>,
     /// What it writes to.
     #[pin]
     pub(crate) log: Mutex<Log>,
@@ -143,10 +146,14 @@ impl Driver for Migrator {
         let device: &device::Device = pdev.as_ref();
         try_pin_init!(Self {
             device: device.into(),
+            changed: Changed::new()?,
             controlled: look_for_control(pdev),
+            _events: controlled
+                .as_ref()
+                .map(|(controlled, _)| controlled.subscribe(changed.clone()))
+                .transpose()?,
             progress <- new_mutex!(Progress::new()?, "ferrite_vfio_progress"),
             pending_reset <- new_spinlock!(false, "ferrite_vfio_reset"),
-            changed <- new_poll_condvar!("ferrite_vfio_changed"),
             log <- new_mutex!(Log::new()?, "ferrite_vfio_log"),
         })
     }

@@ -298,7 +298,7 @@ impl<'a> Held<'a> {
         } else {
             self.device.close_window();
         }
-        self.migrator().changed.notify_all();
+        self.migrator().changed.notify();
     }
 
     /// Takes steps back, the last one first; returns whether that was done.
@@ -388,7 +388,7 @@ impl<'a> Held<'a> {
     pub(crate) fn end_session(&mut self) {
         if self.session.take().is_some() {
             self.abandon();
-            self.migrator().changed.notify_all();
+            self.migrator().changed.notify();
         }
     }
 

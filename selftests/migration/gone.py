@@ -10,7 +10,7 @@ import struct
 import threading
 
 from ferrite import KsftNamedVariant, defer, ksft_eq, ksft_gt, ksft_true, ksft_variants, log, put, run, wait_for
-from ferrite.migration import IOVA, Bench, drain, fails_with, save
+from ferrite.migration import IOVA, Bench, Reader, drain, fails_with, save
 from ferrite.userdriver import REGS
 from ferrite.vfio import PRE_COPY, REQUEST_IRQ, RESUMING, RUNNING, SET_IRQS, STATES, STOP, STOP_COPY, read_all
 
@@ -42,6 +42,14 @@ def asked_to_let_go(device):
     defer(os.close, event)
     fcntl.ioctl(device.fd, SET_IRQS, struct.pack("<IIIIIi", 24, 4 | 32, REQUEST_IRQ, 0, 1, event))
     return event
+
+
+def waiting(fd, state):
+    """Returns somebody who waits for more to read, if that is not to be had at once."""
+    if state != PRE_COPY:
+        return None
+    drain(fd)
+    return Reader(fd)
 
 
 def is_dead(fd, state):
@@ -100,8 +108,7 @@ def a_device_that_vanished_is_not_connected(state):
     bench.driver()
     device.log_start([(IOVA, 1 << 20)])
     fd = device.go(state)
-    if state == PRE_COPY:
-        drain(fd)
+    reader = waiting(fd, state)
     defer(pci.restore, "bus")
     pci.set_admin_timeout(500)
     pci.fault("vanish")
@@ -113,6 +120,8 @@ def a_device_that_vanished_is_not_connected(state):
     except OSError as error:
         ksft_true(error.errno in (errno.ENOTCONN, errno.ETIMEDOUT), error)
     log.wait("device lost")
+    if reader:
+        reader.wakes()
     fails_with(errno.ENOTCONN, device.log_report, IOVA, 1 << 20)
     fails_with(errno.ENOTCONN, device.go, STOP)
     if state == PRE_COPY:
@@ -132,9 +141,12 @@ def a_reset_of_the_pf_ends_what_goes_on(state):
     device, pci = bench.devices[0], bench.pci
     bench.driver().create_queue(0, 0)
     fd = device.go(state)
+    reader = waiting(fd, state)
     log.allow("ferrite_vfio")
     pci.reset("flr")
     pci.wait_netdev()
+    if reader:
+        reader.wakes()
     wait_for(lambda: answers(device.data_size), "the PF to answer again")
     # Whatever the user tries now, a reset of the VF helps.
     answers(lambda: device.go(RUNNING))

@@ -6,8 +6,8 @@ import errno
 import os
 import select
 
-from ferrite import ksft_eq, ksft_ge, ksft_gt, log, run
-from ferrite.migration import Bench, drain, fails_with
+from ferrite import ksft_eq, ksft_ge, ksft_gt, ksft_lt, log, run
+from ferrite.migration import Bench, Reader, drain, fails_with
 from ferrite.vfio import ERROR, PRE_COPY, PRECOPY_V2, RESUMING, RUNNING, SET, STATES, STOP, STOP_COPY, precopy_info, read_all
 
 
@@ -37,7 +37,7 @@ def only_a_reset_leads_out_of_error():
 def a_reset_in_each_state_leads_to_running():
     bench = Bench()
     device, vf = bench.devices[0], bench.vfs[0]
-    ways = {"VFIO": device.reset, "sysfs": lambda: vf.write("reset", 1)}
+    ways = {"VFIO": device.reset, "sysfs": lambda: vf.write("reset", 1), "config space": device.reset_by_config}
     for state in STATES:
         for name, reset in ways.items():
             fd = take(device, state)
@@ -80,6 +80,27 @@ def pre_copy_ends_for_now_and_stop_copy_for_good():
     os.close(fd)
 
 
+def a_change_wakes_who_polls_and_the_device_is_not_asked_before():
+    bench = Bench()
+    driver, device = bench.driver(), bench.devices[0]
+    fd = device.go(PRE_COPY)
+    for kind in (0, 1):
+        drain(fd)
+        before = bench.pci.counters("admin")["posted"]
+        ksft_eq(select.select([fd], [], [], 1)[0], [])
+        # As it begins to wait, and as its time is over.
+        ksft_lt(bench.pci.counters("admin")["posted"] - before, 3)
+        reader = Reader(fd)
+        driver.create_queue(kind, 0)
+        reader.wakes()
+        ksft_gt(precopy_info(fd)[2], 0)
+    drain(fd)
+    reader = Reader(fd)
+    device.go(STOP_COPY)
+    reader.wakes()
+    os.close(fd)
+
+
 def who_asks_is_told_of_a_new_beginning():
     bench = Bench()
     device = bench.devices[0]
@@ -119,5 +140,5 @@ def touches_of_a_stopped_device_are_harmless():
 
 if __name__ == "__main__":
     run(only_a_reset_leads_out_of_error, a_reset_in_each_state_leads_to_running,
-        pre_copy_ends_for_now_and_stop_copy_for_good, who_asks_is_told_of_a_new_beginning,
-        touches_of_a_stopped_device_are_harmless)
+        pre_copy_ends_for_now_and_stop_copy_for_good, a_change_wakes_who_polls_and_the_device_is_not_asked_before,
+        who_asks_is_told_of_a_new_beginning, touches_of_a_stopped_device_are_harmless)

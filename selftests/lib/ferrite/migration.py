@@ -3,6 +3,9 @@
 
 import errno
 import os
+import select
+import threading
+from pathlib import Path
 
 from net.lib.py import KsftFailEx, cmd, defer
 
@@ -11,6 +14,7 @@ from .dpu import need_dpus
 from .harness import log
 from .userdriver import UserDriver
 from .vfio import PRE_COPY, RESUMING, RUNNING, STOP, STOP_COPY, Device, Iommufd, Memory, read_all, write_all
+from .wait import wait_for
 
 IOVA = 0x10_0000_0000
 
@@ -69,6 +73,30 @@ class Bench:
         driver = UserDriver(self.devices[number], self.memory, 0x40000 * number)
         driver.start()
         return driver
+
+
+class Reader(threading.Thread):
+    """Somebody who sleeps until a file can be read."""
+
+    POLL, LONG = "7 ", 300
+
+    def __init__(self, fd):
+        super().__init__(daemon=True)
+        self.fd = fd
+        self.start()
+        syscall = Path(f"/proc/self/task/{self.native_id}/syscall")
+        wait_for(lambda: syscall.read_text(encoding="ascii").startswith(self.POLL), "the reader to sleep")
+
+    def run(self):
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        poll.poll(self.LONG * 1000)
+
+    def wakes(self):
+        """Fails the test unless it was woken, long before it would have looked by itself."""
+        self.join(self.LONG / 10)
+        if self.is_alive():
+            raise KsftFailEx("nobody woke who polls")
 
 
 def save(device, pre_copy=False):

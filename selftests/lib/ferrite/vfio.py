@@ -13,12 +13,14 @@ from pathlib import Path
 CHECK_EXTENSION, SET_IOMMU, GROUP_GET_STATUS, GROUP_SET_CONTAINER = 0x3B65, 0x3B66, 0x3B67, 0x3B68
 GROUP_GET_DEVICE_FD, GET_REGION_INFO, SET_IRQS, RESET = 0x3B6A, 0x3B6C, 0x3B6E, 0x3B6F
 MAP_DMA, FEATURE, BIND_IOMMUFD, ATTACH_PT, PRECOPY_INFO = 0x3B71, 0x3B75, 0x3B76, 0x3B77, 0x3B79
-IOAS_ALLOC, IOAS_MAP = 0x3B81, 0x3B85
+IOAS_ALLOC, IOAS_MAP, IOAS_UNMAP = 0x3B81, 0x3B85, 0x3B86
 TYPE1V2 = 3
 GET, SET, PROBE = 1 << 16, 1 << 17, 1 << 18
 MIGRATION, STATE, LOG_START, LOG_STOP, LOG_REPORT, DATA_SIZE, PRECOPY_V2 = 1, 2, 6, 7, 8, 9, 12
 DOORBELLS, CONFIG_REGION = 2, 7
 REQUEST_IRQ = 4
+# Of include/uapi/linux/pci_regs.h: where the list of capabilities begins, and what of it resets a function.
+CAPABILITIES, PCI_EXPRESS, DEVICE_CONTROL, START_FLR = 0x34, 0x10, 8, 1 << 15
 
 ERROR, STOP, RUNNING, STOP_COPY, RESUMING, RUNNING_P2P, PRE_COPY, PRE_COPY_P2P = range(8)
 STATES = {STOP: "STOP", RUNNING: "RUNNING", STOP_COPY: "STOP_COPY", RESUMING: "RESUMING", RUNNING_P2P: "RUNNING_P2P",
@@ -67,6 +69,10 @@ class Iommufd:
         """Lets the devices reach memory, at its own I/O address or another."""
         fcntl.ioctl(self.fd, IOAS_MAP, bytearray(struct.pack("<IIIIQQQ", 40, 7, self.ioas, 0, memory.address, memory.size,
                                                              memory.iova if iova is None else iova)))
+
+    def unmap(self, memory):
+        """Takes memory away from the devices, from where it was mapped to by itself."""
+        fcntl.ioctl(self.fd, IOAS_UNMAP, bytearray(struct.pack("<IIQQ", 24, self.ioas, memory.iova, memory.size)))
 
     def close(self):
         """Gives the address space up."""
@@ -146,6 +152,14 @@ class Device:
     def reset(self):
         """Resets the device."""
         fcntl.ioctl(self.fd, RESET)
+
+    def reset_by_config(self):
+        """Resets the device as its driver does: by a bit of its PCI Express capability, which VFIO sees to."""
+        at = self.read(CONFIG_REGION, CAPABILITIES, 1)
+        while self.read(CONFIG_REGION, at, 1) != PCI_EXPRESS:
+            at = self.read(CONFIG_REGION, at + 1, 1)
+        control = self.read(CONFIG_REGION, at + DEVICE_CONTROL, 2)
+        self.write(CONFIG_REGION, at + DEVICE_CONTROL, control | START_FLR, 2)
 
     def feature(self, flags, data=b""):
         """Asks for a feature; returns its data."""
