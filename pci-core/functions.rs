@@ -8,8 +8,7 @@ use ferrite_abi::{
         CreateSf,
         DestroySf,
         EswitchMode,
-        Identity,
-        QueryFunctionConfig, //
+        Identity, //
     },
     event::{
         Event,
@@ -497,6 +496,9 @@ impl Functions {
         let state = FunctionState(change.state.get());
         if let Some(port) = self.find(id) {
             port.note(state);
+            if let (true, Some(board)) = (port.is_for_vfio(), self.board.enter()) {
+                port.ask(&board);
+            }
         }
         if let (FunctionState::ABSENT, Some(FunctionKind::Sf(index))) = (state, id.kind()) {
             let mut state = self.state.lock();
@@ -512,9 +514,7 @@ impl Functions {
             return;
         };
         for port in Iterator::chain(self.sfs(), self.vfs()) {
-            if let Ok(config) = board.admin.send(port.id(), QueryFunctionConfig {}) {
-                port.note(FunctionState(config.state.get()));
-            }
+            port.ask(&board);
         }
     }
 

@@ -332,6 +332,20 @@ impl FunctionPort {
         self.inner.lock().state = state;
     }
 
+    /// Asks the device for that state, and for the address of the function: one that was loaded may have brought its own.
+    pub(crate) fn ask(&self, board: &Board) {
+        let before = self.inner.lock().config.mac;
+        let Ok(config) = board.admin.send(self.id(), QueryFunctionConfig {}) else {
+            return;
+        };
+        let mut inner = self.inner.lock();
+        inner.state = FunctionState(config.state.get());
+        // Unless a user gave it another meanwhile.
+        if inner.config.mac == before {
+            inner.config.mac = config.mac;
+        }
+    }
+
     fn step(&self, step: Step) -> Result<Stage, Refusal> {
         let mut inner = self.inner.lock();
         inner.stage = inner.stage.after(step)?;
@@ -416,7 +430,7 @@ impl FunctionPort {
     }
 
     /// Returns whether it is a VF that shall be driven through VFIO.
-    fn is_for_vfio(&self) -> bool {
+    pub(crate) fn is_for_vfio(&self) -> bool {
         let migratable = self.has(FunctionCaps::MIGRATABLE);
         matches!(self.kind, Kind::Vf { .. }) && Consumer::of_vf(migratable) == Consumer::Vfio
     }

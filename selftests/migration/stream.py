@@ -5,9 +5,11 @@
 import errno
 import os
 
-from ferrite import ksft_eq, ksft_lt, log, run
-from ferrite.migration import Bench, fails_with, load, save
-from ferrite.vfio import ERROR, RESUMING, RUNNING, STOP, write_all
+from ferrite import KsftNamedVariant, ksft_eq, ksft_lt, ksft_variants, log, run, wait_for
+from ferrite.migration import Bench, drain, fails_with, load, save
+from ferrite.stream import FEATURES, FRAMES, MAX_QUEUES, OLDEST_READER, OPTIONAL, REGISTERS, RSS_TABLE, VECTORS, VERSION, join, split, with_header
+from ferrite.userdriver import QUERY_FUNCTION
+from ferrite.vfio import ERROR, PRE_COPY, RESUMING, RUNNING, STOP, write_all
 
 
 def moved(pre_copy):
@@ -114,7 +116,90 @@ def noise_is_refused_at_once():
     os.close(fd)
 
 
+@ksft_variants([KsftNamedVariant(fault, fault, offset, form, value) for fault, offset, form, value in (
+    ("VERSION", OLDEST_READER, "H", 0x7FFF), ("FEATURES", FEATURES, "Q", 1 << 63), ("QUEUES", MAX_QUEUES, "H", 0x7FFF),
+    ("VECTORS", VECTORS, "H", 1), ("STEERING", RSS_TABLE, "H", 0x7FFF))])
+def what_does_not_fit_is_refused_while_the_source_works(fault, offset, form, value):
+    """With the first piece, which is there in PRE_COPY already, and with the reason in the log."""
+    bench = Bench(2)
+    source, target = bench.devices
+    bench.driver().create_queue(0, 0)
+    fd = source.go(PRE_COPY)
+    first = with_header(drain(fd), offset, form, value)
+    log.expect(f"the stream is refused at byte .*, record 0: {fault} ")
+    to = target.go(RESUMING)
+    fails_with(errno.EINVAL, os.write, to, first)
+    ksft_eq(source.state, PRE_COPY)
+    for file in (fd, to):
+        os.close(file)
+    target.reset()
+    source.go(RUNNING)
+    bench.driver()
+
+
+def moves(change):
+    """Fails the test unless a VF that is loaded with a changed stream goes on with the queue that its driver had."""
+    bench = Bench(2)
+    driver = bench.driver()
+    driver.create_queue(0, 0)
+    target = bench.devices[1]
+    target.enable()
+    load(target, change(save(bench.devices[0])))
+    driver.take_over(target).query_queue(0, 0)
+
+
+def a_stream_of_the_version_before_is_loaded():
+    """Version 2 knows no counters of frames."""
+    def older(data):
+        known = [record for record in split(data) if record[0] != FRAMES]
+        return with_header(join(known), VERSION, "H", 2)
+    moves(older)
+
+
+def a_stream_of_the_version_after_is_loaded_as_far_as_it_is_known():
+    def newer(data):
+        *records, end = split(data)
+        grown = [(tag, instance, payload + bytes(8) if tag == REGISTERS else payload) for tag, instance, payload in records]
+        return with_header(join([*grown, (OPTIONAL | 0x0777, 0, b"what is that"), end]), VERSION, "H", 4)
+    moves(newer)
+
+
+def a_record_that_may_not_be_skipped_is_refused():
+    bench = Bench(2)
+    *records, end = split(save(bench.devices[0]))
+    log.expect("the stream is refused at byte .*: UNKNOWN_RECORD ")
+    log.expect("fails at CommitLoad")
+    target = bench.devices[1]
+    fd = target.go(RESUMING)
+    fails_with(errno.EINVAL, os.write, fd, join([*records, (0x0777, 0, b""), end]))
+    fails_with(errno.EINVAL, target.go, STOP)
+    ksft_eq(target.state, ERROR)
+    os.close(fd)
+
+
+def the_address_travels_and_that_of_the_destination_wins():
+    addresses = "02:00:00:00:44:01", "02:00:00:00:44:02"
+    bench = Bench(2)
+    ports, (source, target) = bench.ports, bench.devices
+    ports[0].set(f"hw_addr {addresses[0]}")
+    driver = bench.driver()
+    ksft_eq(driver.command(QUERY_FUNCTION)[:6].hex(":"), addresses[0])
+    data = save(source)
+    target.enable()
+    load(target, data)
+    ksft_eq(driver.take_over(target).command(QUERY_FUNCTION)[:6].hex(":"), addresses[0], "the address in use is state of the driver")
+    wait_for(lambda: ports[1].function("hw_addr") == addresses[0], "devlink to show the address that came")
+    target.reset()
+    ports[1].set(f"hw_addr {addresses[1]}")
+    target.enable()
+    load(target, data)
+    driver.take_over(target).command(QUERY_FUNCTION)
+    ksft_eq(ports[1].function("hw_addr"), addresses[1])
+
+
 if __name__ == "__main__":
     run(queues_move_with_their_function, queues_move_while_their_function_works, a_cancelled_migration_changes_nothing,
         a_stream_is_read_and_written_in_any_pieces, a_damaged_stream_is_refused, a_stream_that_ends_early_is_refused,
-        noise_is_refused_at_once)
+        noise_is_refused_at_once, what_does_not_fit_is_refused_while_the_source_works, a_stream_of_the_version_before_is_loaded,
+        a_stream_of_the_version_after_is_loaded_as_far_as_it_is_known, a_record_that_may_not_be_skipped_is_refused,
+        the_address_travels_and_that_of_the_destination_wins)
