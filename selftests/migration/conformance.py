@@ -4,19 +4,22 @@
 
     BDF=0000:01:00.2 selftests/run migration/conformance
 
-tests the device with this address, which is bound to its driver and used by nobody. Without BDF it is a VF of the
-guest's DPU. States that the driver does not have are left out.
+tests the device with this address, or this UUID if it is a mediated one, which is bound to its driver and used by nobody. Without
+BDF it is a VF of the guest's DPU. States that the driver does not have are left out; so is what takes a device that
+writes to memory, unless it is one that we have a driver for.
 """
 
 import errno
 import os
+import random
 import select
 import threading
 
-from ferrite import KsftFailEx, KsftSkipEx, defer, ksft_eq, ksft_ge, ksft_gt, ksft_in, ksft_true, log, run
-from ferrite.migration import Bench, drain, fails_with, write_all
-from ferrite.vfio import (ERROR, PRE_COPY, PRE_COPY_P2P, PROBE, RESUMING, RUNNING, RUNNING_P2P, STATE, STATES, STOP,
-                          STOP_COPY, LOG_START, Device, Iommufd, precopy_info, read_all)
+from ferrite import DEVICE_VF, VENDOR, KsftFailEx, KsftSkipEx, defer, ksft_eq, ksft_ge, ksft_gt, ksft_in, ksft_pr, ksft_true, log, run, wait_for
+from ferrite.migration import IOVA, Bench, drain, fails_with, write_all
+from ferrite.userdriver import CQ, MAX_COPY, SQ, UserDriver
+from ferrite.vfio import (CONFIG_REGION, ERROR, PRE_COPY, PRE_COPY_P2P, PROBE, RESUMING, RUNNING, RUNNING_P2P, STATE, STATES, STOP,
+                          STOP_COPY, LOG_START, Device, Iommufd, Memory, precopy_info, read_all)
 
 SAVING = {PRE_COPY, PRE_COPY_P2P, STOP_COPY}
 NEEDS = {RUNNING_P2P: 2, PRE_COPY: 4, PRE_COPY_P2P: 6}
@@ -36,6 +39,25 @@ def device():
     opened = Device(space, address)
     defer(opened.close)
     return opened
+
+
+def exerciser(dev):
+    """Returns a driver that has the device write to memory, and that memory. Skips the test if we have none for it."""
+    if dev.read(CONFIG_REGION, 0) != DEVICE_VF << 16 | VENDOR:
+        raise KsftSkipEx("there is no driver here that has this device write to memory")
+    memory = Memory(4 << 20, IOVA + (1 << 32))
+    dev.space.map(memory)
+    driver = UserDriver(dev, memory)
+    driver.start()
+    return driver, memory
+
+
+def need_log(dev):
+    """Skips the test if the device does not log what it writes to."""
+    try:
+        dev.feature(PROBE | (2 << 16) | LOG_START)
+    except OSError as error:
+        raise KsftSkipEx("the driver logs nothing") from error
 
 
 def states(dev):
@@ -254,10 +276,7 @@ def walk_safely(walk):
 
 def the_log_is_begun_once():
     dev = device()
-    try:
-        dev.feature(PROBE | (2 << 16) | LOG_START)
-    except OSError as error:
-        raise KsftSkipEx("the driver logs nothing") from error
+    need_log(dev)
     ranges = [(1 << 30, 1 << 30)]
     dev.log_start(ranges)
     for _ in range(2):
@@ -275,9 +294,64 @@ def the_log_is_begun_once():
         pass
 
 
+def a_quiet_device_writes_nothing_and_makes_up_for_it():
+    dev = device()
+    for state in set(states(dev)) & {RUNNING_P2P, PRE_COPY_P2P, STOP, STOP_COPY}:
+        dev.reset()
+        driver, memory = exerciser(dev)
+        place = memory.size // 2
+        memory.write(place, b"from")
+        fd = dev.go(state)
+        index = driver.index
+        slot = driver.post_copy(memory.iova + place, memory.iova + place + 4096, 4)
+        before = bytes(memory.map)
+        # It answers this; until then it had time for the other.
+        dev.data_size()
+        ksft_true(bytes(memory.map) == before, STATES[state])
+        dev.go(RUNNING)
+        wait_for(lambda driver=driver, slot=slot, index=index: driver.answered(slot, index), "the copy to be made")
+        ksft_eq(memory.read(place + 4096, 4), b"from", STATES[state])
+        if fd is not None:
+            os.close(fd)
+        dev.space.unmap(memory)
+
+
+def the_log_tells_all_that_was_written():
+    """What was written is seen in memory itself."""
+    dev = device()
+    need_log(dev)
+    driver, memory = exerciser(dev)
+    seed = int(os.environ.get("SEED", "0")) or random.randrange(1, 1 << 32)
+    ksft_pr(f"SEED={seed}")
+    chance = random.Random(seed)
+    page = dev.log_start([(memory.iova, memory.size)])
+    own, half = {SQ // page}, memory.size // 2
+    for state in [state for state in (RUNNING, PRE_COPY) if state in states(dev)]:
+        fd = dev.go(state)
+        # From the lower half, which begins with what is the driver's own, to the upper one.
+        memory.write(half - MAX_COPY, chance.randbytes(MAX_COPY))
+        before = bytes(memory.map)
+        copies = []
+        for _ in range(40):
+            length = chance.choice((1, 4095, 4096, 4097, chance.randrange(1, MAX_COPY)))
+            copies.append((half - MAX_COPY, chance.randrange(half, memory.size - length), length))
+        driver.copy([(memory.iova + source, memory.iova + to, length) for source, to, length in copies])
+        after = bytes(memory.map)
+        changed = {at // page for at in range(0, memory.size, page) if before[at:at + page] != after[at:at + page]} - own
+        touched = {number for _, to, length in copies for number in range(to // page, (to + length - 1) // page + 1)} | {CQ // page}
+        told = dev.log_report(memory.iova, memory.size, page)
+        ksft_eq(changed - told, set(), "pages that changed and are not told")
+        ksft_eq(told - touched, set(), "pages that are told and were not written")
+        if fd is not None:
+            os.close(fd)
+    dev.log_stop()
+
+
+CASES = [every_pair_of_states_is_a_way_or_refused, states_that_there_are_not_are_refused, probing_tells_and_does_nothing,
+         a_reset_in_each_state_leads_to_running_and_ends_files, stop_copy_ends_with_the_end_of_the_file,
+         what_was_saved_can_be_loaded_again, half_of_what_was_saved_is_refused, pre_copy_says_enomsg_and_stop_copy_does_not,
+         the_ioctl_of_the_file_checks_what_it_gets, the_data_size_is_told_in_every_state, many_threads_do_no_harm, the_log_is_begun_once,
+         a_quiet_device_writes_nothing_and_makes_up_for_it, the_log_tells_all_that_was_written]
+
 if __name__ == "__main__":
-    run(every_pair_of_states_is_a_way_or_refused, states_that_there_are_not_are_refused, probing_tells_and_does_nothing,
-        a_reset_in_each_state_leads_to_running_and_ends_files, stop_copy_ends_with_the_end_of_the_file,
-        what_was_saved_can_be_loaded_again, half_of_what_was_saved_is_refused,
-        pre_copy_says_enomsg_and_stop_copy_does_not, the_ioctl_of_the_file_checks_what_it_gets,
-        the_data_size_is_told_in_every_state, many_threads_do_no_harm, the_log_is_begun_once)
+    run(*CASES)

@@ -4,7 +4,7 @@
 import functools
 import os
 
-from net.lib.py import defer, ksft_exit, ksft_run
+from net.lib.py import KsftFailEx, KsftXfailEx, defer, ksft, ksft_exit, ksft_pr, ksft_run
 from net.lib.py.ksft import KsftCaseFunction
 
 from .kmsg import Log
@@ -24,6 +24,23 @@ def _watched(case):
         defer(log.end)
         case(*args)
     return watched
+
+
+def deviates(case, why):
+    """Returns a case that must fail, since what it tests is known not to do what the case wants."""
+    @functools.wraps(case)
+    def failing():
+        passed = True
+        try:
+            case()
+        except (KsftFailEx, OSError) as error:
+            ksft_pr(error)
+            passed = False
+        if passed and ksft.KSFT_RESULT:
+            raise KsftFailEx(f"this is not so any more: {why}")
+        ksft.KSFT_RESULT = True
+        raise KsftXfailEx(why)
+    return failing
 
 
 def run(*cases):

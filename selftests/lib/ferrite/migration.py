@@ -119,11 +119,14 @@ def drain(fd):
     data = b""
     while True:
         try:
-            data += os.read(fd, 65536)
+            piece = os.read(fd, 65536)
         except OSError as error:
             if error.errno != errno.ENOMSG:
                 raise
             return data
+        if not piece:
+            raise KsftFailEx("the stream ends while the device works")
+        data += piece
 
 
 def load(device, data):

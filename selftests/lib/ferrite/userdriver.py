@@ -83,12 +83,15 @@ class UserDriver:
             raise OSError(f"command {opcode:#x} ends with status {status}")
         return result
 
+    def post_copy(self, source, destination, length):
+        """Has the function copy memory, by I/O addresses, and does not wait for it; returns the slot of the command."""
+        return self.post(COPY_MEMORY, struct.pack("<QQI4x", source, destination, length))
+
     def copy(self, copies):
         """Has the function copy memory: (source, destination, length) by I/O address, as many as there are."""
-        copies = [struct.pack("<QQI4x", *each) for each in copies]
         for begin in range(0, len(copies), 1 << ADMIN_DEPTH_LOG2):
             first = self.index
-            slots = [self.post(COPY_MEMORY, each) for each in copies[begin:begin + (1 << ADMIN_DEPTH_LOG2)]]
+            slots = [self.post_copy(*each) for each in copies[begin:begin + (1 << ADMIN_DEPTH_LOG2)]]
             for number, slot in enumerate(slots):
                 status, _ = wait_for(lambda slot=slot, index=first + number: self.answered(slot, index), "a copy")
                 if status:
