@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 # What may be given on the command line reaches the scripts as it was typed: without $(value), make would take
 # the dollars of RUN='echo $$HOME' for its own.
-variables := RUN SHARE QEMU_EXTRA APPEND MEM SMP NUM_DPU DPU_OPTS IOMMU LOAD KERNEL TIMEOUT T TARGET TIME ALL RUNS PROFILE
+variables := RUN SHARE QEMU_EXTRA APPEND MEM SMP NUM_DPU DPU_OPTS IOMMU LOAD MONITOR KERNEL TIMEOUT T TARGET TIME SEED ALL RUNS PROFILE
 $(foreach name,$(variables),$(if $(filter-out undefined,$(origin $(name))),\
     $(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 

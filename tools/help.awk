@@ -13,6 +13,7 @@ END {
     print "  IOMMU=on|off       the machine's IOMMU (default on)"
     print "  KERNEL=guest|debug which kernel: debug has KASAN, lockdep, kmemleak (default guest)"
     print "  LOAD=yes|no        whether the modules are loaded (default yes)"
+    print "  MONITOR=yes|no     whether the guest may steer its QEMU (default no)"
     print "  APPEND='words'     more of the kernel's command line"
     print "  QEMU_EXTRA='args'  more arguments for QEMU"
     print "  TIMEOUT=600        seconds until the guest is given up (0: never)"

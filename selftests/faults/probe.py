@@ -6,8 +6,7 @@ Faults that were armed survive the unbinding of the driver and the reset of the 
 meets them.
 """
 
-from ferrite import (DRIVER, KsftNamedVariant, defer, ksft_eq, ksft_true, ksft_variants, log, need_dpus, put, run,
-                     wait_for)
+from ferrite import KsftNamedVariant, defer, ksft_eq, ksft_true, ksft_variants, log, need_dpus, run, wait_for
 
 # What can happen to what a probe asks for. Without an answer there is no driver.
 QUERY_FUNCTION = "opcode=0x0002"
@@ -22,15 +21,6 @@ ORDERS = {
 }
 
 
-def try_to_bind(pci):
-    """Binds the driver; returns whether the probe succeeded."""
-    try:
-        put(DRIVER / "bind", pci.address)
-    except OSError:
-        return False
-    return True
-
-
 @ksft_variants([KsftNamedVariant(name, order) for name, order in ORDERS.items()])
 def probing_fails_and_then_works(order):
     pci = need_dpus(1)[0]
@@ -38,12 +28,12 @@ def probing_fails_and_then_works(order):
     pci.fault(order)
     pci.unbind()
     log.allow(r"ferrite_core .*")
-    ksft_true(not try_to_bind(pci), "the first try")
+    ksft_true(not pci.try_bind(), "the first try")
     ksft_eq(pci.driver, None)
     ksft_eq(pci.auxiliary, [])
     wait_for(lambda: log.said(r"ferrite_core .*(no answer|refused)"), "a message that says why")
     # The fault is used up.
-    ksft_true(try_to_bind(pci), "the second try")
+    ksft_true(pci.try_bind(), "the second try")
     pci.wait_netdev()
 
 
@@ -56,7 +46,7 @@ def garbage_while_probing_is_survived(seed):
     log.allow(r"ferrite")
     # Whatever the bytes were, the driver either refuses the device or drives it. Then the fault is used up or cleared.
     for _ in range(8):
-        if try_to_bind(pci):
+        if pci.try_bind():
             break
     pci.clear_faults()
 
@@ -69,7 +59,7 @@ def an_annoying_device_is_probed_all_the_same(order):
     pci.fault(order)
     pci.unbind()
     log.allow(r"answer repeated or stale, ignored")
-    ksft_true(try_to_bind(pci))
+    ksft_true(pci.try_bind())
     pci.wait_netdev()
 
 

@@ -87,6 +87,14 @@ class Pci:
         put(DRIVER / "bind", self.address)
         return self.wait_netdev()
 
+    def try_bind(self):
+        """Gives the driver the function; returns whether it took it."""
+        try:
+            put(DRIVER / "bind", self.address)
+        except OSError:
+            return False
+        return True
+
     def reset(self, method):
         """Resets the function by one method, `flr` or `bus`, as sysfs does it."""
         usual = self.read("reset_method")
