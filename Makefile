@@ -50,8 +50,14 @@ selftests: ## the kselftests, in guests; one of them: make selftests T=name
 bench: ## compare with other network devices [T=name RUNS=3 PROFILE=yes]: minutes, on a machine that does nothing else
 	@tools/bench/run
 
-fuzz: ## fuzz the device model: make fuzz TARGET=name TIME=60
+fuzz: ## fuzz the device model, or the drivers: make fuzz TARGET=name|drivers TIME=60
 	@tools/check/fuzz
+
+soak: ## a user and a device that fail at random, in a guest: make soak TIME=600 SEED=1
+	@tools/check/soak
+
+coverage: ## which lines of drivers and device the tests run: a table, and what is left [T=area of the selftests]
+	@tools/check/coverage
 
 ##@ Build it
 modules: ## the kernel modules
@@ -78,7 +84,7 @@ clean: ## remove what was built for this tree; make clean ALL=yes removes the wh
 help: ## this text
 	@awk -f tools/help.awk $(MAKEFILE_LIST)
 
-.PHONY: demo vm shell check check-debug lint model-test device-test kunit selftests bench fuzz modules kernel kselftests qemu toolbox docs clean help
+.PHONY: demo vm shell check check-debug lint model-test device-test kunit selftests bench fuzz soak coverage modules kernel kselftests qemu toolbox docs clean help
 
 # Wrong use deserves more than "No rule to make target".
 %:

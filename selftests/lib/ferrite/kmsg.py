@@ -82,6 +82,10 @@ class Log:
         """Says that the device may touch memory that it has no right to: the IOMMU is right to complain."""
         self.say("selftests: DMA faults are right from here")
 
+    def allow_stalls(self):
+        """Says that queues may stand still: the stack is right to complain."""
+        self.say("selftests: stalls are right from here")
+
     def say(self, text):
         """Puts a line into the log. Without its end nobody could read it before the next one."""
         os.write(self.file, f"{text}\n".encode())
@@ -97,6 +101,11 @@ class Log:
                  and not any(re.search(pattern, line.text) for pattern in self.expected)]
         if wrong:
             raise KsftFailEx("unexpected messages of the drivers:\n" + "\n".join(wrong))
+        self.check()
+
+    def check(self):
+        """Fails the test when the kernel has complained since it began."""
+        self.read()
         # Complaints are at level warning or above; asking costs more than most tests. The launcher asks once more at the
         # end, about the whole boot.
         if all(line.level > WARNING for line in self.lines):
