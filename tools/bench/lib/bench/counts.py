@@ -73,7 +73,7 @@ class Meter:
     @contextmanager
     def profiled(self, name):
         """Has it written down which functions executed what."""
+        (SHARE / "kallsyms").write_bytes(Path("/proc/kallsyms").read_bytes())
         self.ask("profile on")
         yield
-        (SHARE / "kallsyms").write_bytes(Path("/proc/kallsyms").read_bytes())
         self.ask(f"profile off {name}")

@@ -3,6 +3,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from ferrite import Side, cmd, dpus, ip, wait_for
@@ -35,8 +37,14 @@ class Ends:
         return self.name
 
     def run(self, command, timeout=60):
-        """Runs a command on the left; returns what it says."""
-        return cmd(command, ns=self.left.ns, timeout=timeout).stdout
+        """Runs a command on the left; returns what it says. If it does not end, what the ends counted tells why."""
+        try:
+            return cmd(command, ns=self.left.ns, timeout=timeout).stdout
+        except subprocess.TimeoutExpired:
+            for end in (self.left, self.right):
+                for look in (f"ethtool -S {end.netdev}", "ss -tinm", "nstat -a"):
+                    print(cmd(look, ns=end.ns, fail=False).stdout, file=sys.stderr)
+            raise
 
     def iperf(self, options, seconds):
         """Runs iperf3 from left to right; returns its report."""
