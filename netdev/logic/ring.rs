@@ -110,10 +110,12 @@ impl<M: Deref<Target: QueueMemory>> Reaper<M> {
         &self.memory
     }
 
-    /// Returns how many completions can be read. A completion stands for one descriptor at least,
-    /// so that there are no more of them than `outstanding` descriptors.
-    pub fn ready(&self, outstanding: u32) -> Result<u32, BadTail> {
+    /// Returns how many completions can be read. A completion stands for one descriptor at least, so that there are no
+    /// more of them than descriptors that are `outstanding`: which is asked after the device was, for descriptors that
+    /// are posted meanwhile may be done meanwhile.
+    pub fn ready(&self, outstanding: impl FnOnce() -> u32) -> Result<u32, BadTail> {
         let cq_tail = self.memory.cq_tail();
+        let outstanding = outstanding();
         match available(self.depth, self.head, cq_tail) {
             Some(count) if count <= outstanding => Ok(count),
             _ => Err(BadTail {

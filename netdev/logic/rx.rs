@@ -264,7 +264,7 @@ where
     ///
     /// [`BadTail`] if the device claims more than it has: the queue must be destroyed.
     pub fn ready(&self) -> Result<u32, BadTail> {
-        self.reaper.ready(self.outstanding())
+        self.reaper.ready(|| self.outstanding())
     }
 
     /// Takes the next buffer of those that [`Self::ready`] counted; [`None`] if the device has

@@ -202,10 +202,11 @@ where
         in_flight: &mut F,
         mut done: impl FnMut(F::Packet, TxStatus, Option<u64>),
     ) -> Result<(), TxFault> {
-        let tail = self.reaper.memory().progress().tail();
+        let head = self.head;
+        let progress = self.reaper.memory().progress();
         let ready = self
             .reaper
-            .ready(tail.since(self.head))
+            .ready(|| progress.tail().since(head))
             .map_err(TxFault::BadTail)?;
         for _ in 0..ready {
             let completion = self.reaper.read();
