@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! devlink: instances, what they tell of a device, ports and the functions behind them, parameters,
-//! resources, rates, regions, health reporters.
+//! resources, rates, regions, health reporters, firmware, packet traps.
 //!
 //! A driver implements [`Ops`] for its data and makes an [`Instance`] of it. Each operation that the
 //! driver implements shows in the C table of operations; others stay empty, so that devlink itself
@@ -22,6 +22,7 @@
 //! C header: [`include/net/devlink.h`](srctree/include/net/devlink.h)
 
 mod extack;
+mod flash;
 mod health;
 pub mod info;
 mod lock;
@@ -34,8 +35,10 @@ mod region;
 mod resource;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
+mod trap;
 
 pub use extack::ExtAck;
+pub use flash::Flash;
 pub use health::{
     HealthReporter,
     Message,
@@ -51,7 +54,8 @@ pub use ops::{
     EswitchMode,
     NewFlavour,
     NewPort,
-    Ops, //
+    Ops,
+    Outcome, //
 };
 pub use param::{
     BoolParam,
@@ -84,6 +88,12 @@ pub use resource::{
     Occupancy,
     Resource,
     Resources, //
+};
+pub use trap::{
+    TrapGroup,
+    TrapPolicer,
+    TrapReason,
+    Traps, //
 };
 
 use crate::bindings;

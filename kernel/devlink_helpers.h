@@ -8,5 +8,7 @@
 #include <net/devlink.h>
 
 struct devlink *ferrite_helper_devlink_alloc(const struct devlink_ops *ops, size_t priv_size, struct device *dev);
+void ferrite_helper_devlink_trap_report(struct devlink *devlink, const void *frame, size_t len, void *context,
+					struct devlink_port *port);
 
 #endif

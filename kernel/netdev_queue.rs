@@ -94,6 +94,12 @@ impl TxQueue<'_> {
         true
     }
 
+    /// Lets packets be sent, if the queue was stopped.
+    pub fn wake(&self) {
+        // SAFETY: the queue is valid.
+        unsafe { bindings::netif_tx_wake_queue(self.0) };
+    }
+
     /// Forgets all bytes that were counted as handed to the device. To be called while nothing is
     /// being sent or completed.
     pub fn reset(&self) {

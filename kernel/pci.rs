@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI drivers with SR-IOV, error recovery and shutdown.
+//! PCI drivers with SR-IOV, error recovery, sleep and shutdown.
 //!
 //! A driver implements [`kernel::pci::Driver`] and, on top of it, [`Driver`]; it registers a
 //! [`kernel::driver::Registration`] of the [`Adapter`] here instead of the one there.
@@ -162,6 +162,26 @@ pub trait Driver: pci::Driver {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// The machine goes to sleep, or is about to write an image of its memory: the device must stop its DMA, and may lose all
+    /// that it was told.
+    fn sleep<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) -> Result {
+        let _ = (pdev, data);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The machine goes on. The PCI core has given the device back its configuration; other than that it is as after a reset,
+    /// or as [`Driver::sleep`] left it.
+    fn wake<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) -> Result {
+        let _ = (pdev, data);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// The machine goes down: the device must stop its DMA.
     fn shutdown<'bound>(
         pdev: &'bound pci::Device<Core<'_>>,
@@ -213,6 +233,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             if T::HAS_SRIOV_SET_VECTORS {
                 (*pdrv).sriov_set_msix_vec_count = Some(Self::sriov_set_vectors);
             }
+            (*pdrv).driver.pm = Self::POWER_REF;
             if T::HAS_SHUTDOWN {
                 (*pdrv).shutdown = Some(Self::shutdown);
             }
@@ -237,6 +258,19 @@ impl<T: Driver> Adapter<T> {
         reset_prepare: optional!(HAS_RESET_PREPARE, reset_prepare),
         reset_done: optional!(HAS_RESET_DONE, reset_done),
         ..pin_init::zeroed()
+    };
+    const POWER: bindings::dev_pm_ops = bindings::dev_pm_ops {
+        suspend: optional!(HAS_SLEEP, sleep),
+        resume: optional!(HAS_WAKE, wake),
+        freeze: optional!(HAS_SLEEP, sleep),
+        thaw: optional!(HAS_WAKE, wake),
+        poweroff: optional!(HAS_SLEEP, sleep),
+        restore: optional!(HAS_WAKE, wake),
+        ..pin_init::zeroed()
+    };
+    const POWER_REF: &'static bindings::dev_pm_ops = {
+        assert!(T::HAS_SLEEP == T::HAS_WAKE);
+        &Self::POWER
     };
     const DMA_MASK: u64 = {
         assert!(T::DMA_BITS >= 24 && T::DMA_BITS <= 64);
@@ -318,6 +352,21 @@ impl<T: Driver> Adapter<T> {
             T::sriov_set_vectors(pdev, data, vf, vectors)?;
             Ok(0)
         })
+    }
+
+    extern "C" fn sleep(dev: *mut bindings::device) -> c_int {
+        // SAFETY: the PM core passes a device of this driver, which is in a PCI device; it holds the lock of the device and
+        // found it bound.
+        let (pdev, data) =
+            unsafe { Self::bound(kernel::container_of!(dev, bindings::pci_dev, dev)) };
+        from_result(|| T::sleep(pdev, data).map(|()| 0))
+    }
+
+    extern "C" fn wake(dev: *mut bindings::device) -> c_int {
+        // SAFETY: as in `sleep`.
+        let (pdev, data) =
+            unsafe { Self::bound(kernel::container_of!(dev, bindings::pci_dev, dev)) };
+        from_result(|| T::wake(pdev, data).map(|()| 0))
     }
 
     extern "C" fn shutdown(pdev: *mut bindings::pci_dev) {

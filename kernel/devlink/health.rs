@@ -9,7 +9,8 @@ use super::{
     },
     ExtAck,
     Keep,
-    Locked, //
+    Locked,
+    Port, //
 };
 use crate::{
     bindings,
@@ -43,6 +44,10 @@ pub trait Reporter: Send + Sync + 'static {
 
     /// After one recovery, the next error is not recovered by itself for so long. Zero without `recover`.
     const GRACE: Msecs = 0;
+
+    /// For so long after that recovery, further errors are recovered all the same; only then the grace period begins. Zero
+    /// without a grace period.
+    const BURST: Msecs = 0;
 
     /// Mends what was reported. devlink takes the reporter for healthy when that succeeds.
     fn recover(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result {
@@ -113,6 +118,21 @@ impl Message<'_> {
         unsafe { bindings::devlink_fmsg_bool_pair_put(self.0, name.as_char_ptr(), value) };
     }
 
+    /// Adds bytes as they are.
+    pub fn bytes(&mut self, name: &CStr, bytes: &[u8]) {
+        // CAST: dumps are far smaller.
+        let len = bytes.len() as u32;
+        // SAFETY: by the invariants of this type; name and bytes are copied.
+        unsafe {
+            bindings::devlink_fmsg_binary_pair_put(
+                self.0,
+                name.as_char_ptr(),
+                bytes.as_ptr().cast(),
+                len,
+            )
+        };
+    }
+
     /// Adds an object with parts of its own, which `fill` adds.
     ///
     /// # Errors
@@ -172,10 +192,13 @@ struct Private<R> {
 ///
 /// # Invariants
 ///
-/// `reporter` is registered, and its private pointer is to the `Private` in `_private`, of the type that its table is for.
+/// `reporter` is registered, and its private pointer is to the `Private` in `_private`, of the type that its table is for. It
+/// is one of `_port`, if there is one, and else of the instance.
 pub struct HealthReporter {
     reporter: NonNull<bindings::devlink_health_reporter>,
     memory: Arc<Memory>,
+    // Its memory holds the list that the reporter is in.
+    _port: Option<Arc<Port>>,
     _private: KBox<dyn Keep>,
 }
 
@@ -193,11 +216,40 @@ impl Locked<'_> {
     ///
     /// `EEXIST` if it has one of this name, `ENOMEM`.
     pub fn add_reporter<R: Reporter>(&self, data: Arc<R>) -> Result<HealthReporter> {
+        self.add_reporter_of(None, data)
+    }
+
+    /// Adds a health reporter to a port of the instance. It is to be dropped before the port is removed.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the port is not in the instance, `EEXIST` if it has a reporter of this name, `ENOMEM`.
+    pub fn add_port_reporter<R: Reporter>(
+        &self,
+        port: &Arc<Port>,
+        data: Arc<R>,
+    ) -> Result<HealthReporter> {
+        if !port.is_in(self) {
+            return Err(ENODEV);
+        }
+        self.add_reporter_of(Some(port.clone()), data)
+    }
+
+    /// As [`Self::add_port_reporter`], if there is a port; it is in the instance.
+    fn add_reporter_of<R: Reporter>(
+        &self,
+        port: Option<Arc<Port>>,
+        data: Arc<R>,
+    ) -> Result<HealthReporter> {
         const {
             assert!(
                 R::GRACE == 0 || R::HAS_RECOVER,
                 "only recovery has a grace period"
-            )
+            );
+            assert!(
+                R::BURST == 0 || R::GRACE != 0,
+                "a burst is followed by a grace period"
+            );
         };
         let private = KBox::new(
             Private {
@@ -207,15 +259,22 @@ impl Locked<'_> {
             GFP_KERNEL,
         )?;
         let pointer = core::ptr::from_ref(&*private).cast_mut().cast();
+        let ops = Table::<R>::OPS_REF;
         // SAFETY: the lock is held; the table lives for ever, and its operations are for a `Private<R>`, which is where it
-        // is until the drop of `HealthReporter` has removed the reporter.
+        // is until the drop of `HealthReporter` has removed the reporter. The port is in the instance, as the caller says.
         let reporter = from_err_ptr(unsafe {
-            bindings::devl_health_reporter_create(self.as_raw(), Table::<R>::OPS_REF, pointer)
+            match &port {
+                Some(port) => {
+                    bindings::devl_port_health_reporter_create(port.as_raw(), ops, pointer)
+                }
+                None => bindings::devl_health_reporter_create(self.as_raw(), ops, pointer),
+            }
         })?;
         // INVARIANT: it was just registered with that pointer.
         Ok(HealthReporter {
             reporter: NonNull::new(reporter).ok_or(ENOMEM)?,
             memory: self.keep(),
+            _port: port,
             _private: private,
         })
     }
@@ -289,7 +348,8 @@ impl<T: Reporter> Table<T> {
         test: optional!(HAS_TEST, test),
         // CAST: periods are short.
         default_graceful_period: T::GRACE as u64,
-        default_burst_period: 0,
+        // CAST: as above.
+        default_burst_period: T::BURST as u64,
     };
     const OPS_REF: &'static bindings::devlink_health_reporter_ops = &Self::OPS;
 
@@ -372,6 +432,7 @@ mod tests {
     use super::*;
     use crate::{
         devlink::{
+            Flavour,
             Instance,
             Ops, //
         },
@@ -461,6 +522,72 @@ mod tests {
         assert_eq!(heart.recoveries.load(Relaxed), 1);
         reporter.healthy();
         drop(visible);
+        Ok(())
+    }
+
+    /// As [`Heart`], of which several may miss beats at once.
+    struct Lung(Atomic<usize>);
+
+    #[vtable]
+    impl Reporter for Lung {
+        const NAME: &'static CStr = c"lung";
+        const GRACE: Msecs = 60_000;
+        const BURST: Msecs = 60_000;
+
+        fn recover(&self, _locked: &Locked<'_>, _extack: &mut ExtAck<'_>) -> Result {
+            self.0.fetch_add(1, Relaxed);
+            Ok(())
+        }
+
+        fn diagnose(
+            &self,
+            message: &mut Message<'_>,
+            _locked: &Locked<'_>,
+            _extack: &mut ExtAck<'_>,
+        ) -> Result {
+            message.bytes(c"air", &[1, 2, 3]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn errors_of_a_burst_are_all_recovered() -> Result {
+        let device = TestDevice::new(c"ferrite-health")?;
+        let instance = Instance::new(device.device(), Arc::new(Card, GFP_KERNEL)?)?;
+        let lung = Arc::new(Lung(Atomic::new(0)), GFP_KERNEL)?;
+        let reporter = instance.lock().add_reporter(lung.clone())?;
+        let visible = instance.register()?;
+        for _ in 0..3 {
+            reporter.report(fmt!("no air"))?;
+        }
+        assert_eq!(lung.0.load(Relaxed), 3);
+        drop(visible);
+        Ok(())
+    }
+
+    #[test]
+    fn each_port_has_reporters_of_its_own() -> Result {
+        let device = TestDevice::new(c"ferrite-health")?;
+        let instance = Instance::new(device.device(), Arc::new(Card, GFP_KERNEL)?)?;
+        let locked = instance.lock();
+        let (left, right) = (
+            locked.add_port(0, Flavour::Virtual)?,
+            locked.add_port(1, Flavour::Virtual)?,
+        );
+        let reporters = [
+            locked.add_port_reporter(left.port(), heart()?)?,
+            locked.add_port_reporter(right.port(), heart()?)?,
+            locked.add_reporter(heart()?)?,
+        ];
+        let again = locked.add_port_reporter(left.port(), heart()?);
+        assert_eq!(again.err(), Some(EEXIST));
+        drop(reporters);
+        let port = left.port().clone();
+        drop(left);
+        assert_eq!(
+            locked.add_port_reporter(&port, heart()?).err(),
+            Some(ENODEV)
+        );
         Ok(())
     }
 

@@ -21,6 +21,12 @@ pub mod versions {
     pub const ASIC_REV: &CStr = c"asic.rev";
     /// All of the firmware.
     pub const FW: &CStr = c"fw";
+    /// What a machine boots from over the network.
+    pub const FW_UNDI: &CStr = c"fw.undi";
+    /// Set of parameters of the firmware.
+    pub const FW_PSID: &CStr = c"fw.psid";
+    /// Identity of the board design.
+    pub const BOARD_ID: &CStr = c"board.id";
 }
 
 /// A request for information, which is being answered.
@@ -80,6 +86,41 @@ impl Info<'_> {
                 self.0,
                 name.as_char_ptr(),
                 value.as_char_ptr(),
+            )
+        })
+    }
+
+    /// Tells versions of a component that [`Ops::flash`](super::Ops::flash) takes images of: of what runs, and of what is
+    /// stored.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE` if there is no room, `ENOMEM`.
+    pub fn component(
+        &mut self,
+        name: &CStr,
+        running: fmt::Arguments<'_>,
+        stored: fmt::Arguments<'_>,
+    ) -> Result {
+        let running = CString::try_from_fmt(running)?;
+        let stored = CString::try_from_fmt(stored)?;
+        let kind = bindings::devlink_info_version_type_DEVLINK_INFO_VERSION_TYPE_COMPONENT;
+        // SAFETY: by the invariants of this type; the strings are copied.
+        to_result(unsafe {
+            bindings::devlink_info_version_running_put_ext(
+                self.0,
+                name.as_char_ptr(),
+                running.as_char_ptr(),
+                kind,
+            )
+        })?;
+        // SAFETY: as above.
+        to_result(unsafe {
+            bindings::devlink_info_version_stored_put_ext(
+                self.0,
+                name.as_char_ptr(),
+                stored.as_char_ptr(),
+                kind,
             )
         })
     }

@@ -8,15 +8,20 @@ use super::{
         Operation, //
     },
     not_supported,
+    trap,
     BoolParam,
     ExtAck,
+    Flash,
     Info,
     Locked,
     Port, //
 };
 use crate::{
     bindings,
-    optional::optional, //
+    optional::{
+        elsewhere,
+        optional, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -78,6 +83,17 @@ impl NewPort {
             port_index: given(attrs.port_index_valid(), attrs.port_index),
         }
     }
+}
+
+/// What a test of a device ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not made.
+    Skipped,
+    /// All is well.
+    Passed,
+    /// Something is not.
+    Failed,
 }
 
 /// What a driver does for a devlink instance.
@@ -143,6 +159,74 @@ pub trait Ops: Send + Sync + 'static {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Writes an image to the device. It runs after the next [`Ops::activate`], or power-on.
+    fn flash(&self, flash: &Flash<'_>, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result {
+        let _ = (flash, locked, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Has the device run the firmware that is stored. The lock of the device is held, too.
+    fn activate(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Result {
+        let _ = (locked, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tests what firmware is kept in.
+    fn test_flash(&self, locked: &Locked<'_>, extack: &mut ExtAck<'_>) -> Outcome {
+        let _ = (locked, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Has packets of a [trap](super::Traps) handed to the driver, which [reports](super::Traps::report) them, or not. They
+    /// are dropped in any case.
+    fn trap_set(
+        &self,
+        trap: u16,
+        trapped: bool,
+        locked: &Locked<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let _ = (trap, trapped, locked, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells how many packets of a trap were dropped and not handed to the driver.
+    fn trap_drops(&self, trap: u16, locked: &Locked<'_>) -> Result<u64> {
+        let _ = (trap, locked);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Limits the packets of a group of traps by a policer, 0 for none.
+    fn trap_group_set(
+        &self,
+        group: u16,
+        policer: u32,
+        locked: &Locked<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let _ = (group, policer, locked, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets how many packets a policer lets through, a second and at once.
+    fn trap_policer_set(
+        &self,
+        policer: u32,
+        rate: u64,
+        burst: u64,
+        locked: &Locked<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
+        let _ = (policer, rate, burst, locked, extack);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells how many packets a policer dropped.
+    fn trap_policer_drops(&self, policer: u32, locked: &Locked<'_>) -> Result<u64> {
+        let _ = (policer, locked);
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Refuses a value of a parameter, if it cannot be had.
     fn param_validate(
         &self,
@@ -167,6 +251,27 @@ pub(super) struct Private<T> {
     pub(super) memory: *const Memory,
 }
 
+const REINIT: bindings::devlink_reload_action =
+    bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_DRIVER_REINIT;
+const ACTIVATE: bindings::devlink_reload_action =
+    bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_FW_ACTIVATE;
+const TEST_FLASH: c_uint = bindings::devlink_attr_selftest_id_DEVLINK_ATTR_SELFTEST_ID_FLASH;
+
+type ReloadDown = unsafe extern "C" fn(
+    *mut bindings::devlink,
+    bool,
+    bindings::devlink_reload_action,
+    bindings::devlink_reload_limit,
+    *mut bindings::netlink_ext_ack,
+) -> c_int;
+type ReloadUp = unsafe extern "C" fn(
+    *mut bindings::devlink,
+    bindings::devlink_reload_action,
+    bindings::devlink_reload_limit,
+    *mut u32,
+    *mut bindings::netlink_ext_ack,
+) -> c_int;
+
 /// The C table of the operations of a `T`.
 ///
 /// All functions here are called by devlink only, with the lock held, for an instance whose private
@@ -186,21 +291,39 @@ impl<T: Ops> Table<T> {
         eswitch_mode_get: optional!(HAS_ESWITCH_MODE_GET, eswitch_mode_get),
         eswitch_mode_set: optional!(HAS_ESWITCH_MODE_SET, eswitch_mode_set),
         reload_actions: Self::RELOAD_ACTIONS,
-        reload_down: optional!(HAS_RELOAD_DOWN, reload_down),
-        reload_up: optional!(HAS_RELOAD_UP, reload_up),
+        reload_down: Self::RELOAD_DOWN,
+        reload_up: Self::RELOAD_UP,
+        supported_flash_update_params: Self::OVERWRITE_MASK,
+        flash_update: optional!(HAS_FLASH, flash_update),
+        trap_init: elsewhere!(HAS_TRAP_SET, trap::init),
+        trap_action_set: elsewhere!(HAS_TRAP_SET, trap::action_set),
+        trap_drop_counter_get: elsewhere!(HAS_TRAP_DROPS, trap::drops),
+        trap_group_set: elsewhere!(HAS_TRAP_GROUP_SET, trap::group_set),
+        trap_policer_init: elsewhere!(HAS_TRAP_POLICER_SET, trap::policer_init),
+        trap_policer_set: elsewhere!(HAS_TRAP_POLICER_SET, trap::policer_set),
+        trap_policer_counter_get: elsewhere!(HAS_TRAP_POLICER_DROPS, trap::policer_drops),
+        selftest_check: optional!(HAS_TEST_FLASH, selftest_check),
+        selftest_run: optional!(HAS_TEST_FLASH, selftest_run),
         ..pin_init::zeroed()
     };
     pub(super) const OPS_REF: &'static bindings::devlink_ops = &Self::OPS;
 
     const RELOAD_ACTIONS: usize = {
         assert!(T::HAS_RELOAD_DOWN == T::HAS_RELOAD_UP);
-        if T::HAS_RELOAD_UP {
-            Self::REINIT
-        } else {
-            0
-        }
+        let reinit = if T::HAS_RELOAD_UP { 1 << REINIT } else { 0 };
+        let activate = if T::HAS_ACTIVATE { 1 << ACTIVATE } else { 0 };
+        reinit | activate
     };
-    const REINIT: usize = 1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_DRIVER_REINIT;
+    const RELOAD_DOWN: Option<ReloadDown> = match Self::RELOAD_ACTIONS {
+        0 => None,
+        _ => Some(Self::reload_down),
+    };
+    const RELOAD_UP: Option<ReloadUp> = match Self::RELOAD_ACTIONS {
+        0 => None,
+        _ => Some(Self::reload_up),
+    };
+    /// `DEVLINK_SUPPORT_FLASH_UPDATE_OVERWRITE_MASK`, which is a macro.
+    const OVERWRITE_MASK: u32 = if T::HAS_FLASH { 1 << 0 } else { 0 };
 
     /// Returns the data of an instance, and the operation that is called.
     pub(super) unsafe fn begin(devlink: *mut bindings::devlink) -> (Arc<T>, Operation) {
@@ -311,7 +434,7 @@ impl<T: Ops> Table<T> {
     unsafe extern "C" fn reload_down(
         devlink: *mut bindings::devlink,
         netns_change: bool,
-        _action: bindings::devlink_reload_action,
+        action: bindings::devlink_reload_action,
         _limit: bindings::devlink_reload_limit,
         extack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
@@ -319,14 +442,17 @@ impl<T: Ops> Table<T> {
         let ((data, operation), mut extack) =
             unsafe { (Self::begin(devlink), ExtAck::from_raw(extack)) };
         from_result(|| {
-            data.reload_down(netns_change, &operation.locked(), &mut extack)?;
+            // Activation does not end what the instance has.
+            if T::HAS_RELOAD_DOWN && action == REINIT {
+                data.reload_down(netns_change, &operation.locked(), &mut extack)?;
+            }
             Ok(0)
         })
     }
 
     unsafe extern "C" fn reload_up(
         devlink: *mut bindings::devlink,
-        _action: bindings::devlink_reload_action,
+        action: bindings::devlink_reload_action,
         _limit: bindings::devlink_reload_limit,
         performed: *mut u32,
         extack: *mut bindings::netlink_ext_ack,
@@ -335,11 +461,58 @@ impl<T: Ops> Table<T> {
         let ((data, operation), mut extack) =
             unsafe { (Self::begin(devlink), ExtAck::from_raw(extack)) };
         from_result(|| {
-            data.reload_up(&operation.locked(), &mut extack)?;
-            // SAFETY: as all arguments here are. CAST: it is a single low bit.
-            unsafe { performed.write(Self::REINIT as u32) };
+            let locked = operation.locked();
+            if T::HAS_ACTIVATE && action == ACTIVATE {
+                data.activate(&locked, &mut extack)?;
+            } else if T::HAS_RELOAD_UP {
+                data.reload_up(&locked, &mut extack)?;
+            }
+            // SAFETY: as all arguments here are.
+            unsafe { performed.write(1 << action) };
             Ok(0)
         })
+    }
+
+    unsafe extern "C" fn flash_update(
+        devlink: *mut bindings::devlink,
+        params: *mut bindings::devlink_flash_update_params,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: as all arguments here are.
+        let ((data, operation), flash, mut extack) = unsafe {
+            (
+                Self::begin(devlink),
+                Flash::from_raw(devlink, params),
+                ExtAck::from_raw(extack),
+            )
+        };
+        from_result(|| {
+            data.flash(&flash, &operation.locked(), &mut extack)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn selftest_check(
+        _devlink: *mut bindings::devlink,
+        id: c_uint,
+        _extack: *mut bindings::netlink_ext_ack,
+    ) -> bool {
+        id == TEST_FLASH
+    }
+
+    unsafe extern "C" fn selftest_run(
+        devlink: *mut bindings::devlink,
+        _id: c_uint,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> bindings::devlink_selftest_status {
+        // SAFETY: as all arguments here are.
+        let ((data, operation), mut extack) =
+            unsafe { (Self::begin(devlink), ExtAck::from_raw(extack)) };
+        match data.test_flash(&operation.locked(), &mut extack) {
+            Outcome::Skipped => bindings::devlink_selftest_status_DEVLINK_SELFTEST_STATUS_SKIP,
+            Outcome::Passed => bindings::devlink_selftest_status_DEVLINK_SELFTEST_STATUS_PASS,
+            Outcome::Failed => bindings::devlink_selftest_status_DEVLINK_SELFTEST_STATUS_FAIL,
+        }
     }
 
     /// The entry of a parameter of type bool.
