@@ -306,6 +306,26 @@ codes! {
         INJECT_FAULT = 0x0700;
         /// [`crate::cmd::ClearFaults`]
         CLEAR_FAULTS = 0x0701;
+        /// [`crate::cmd::QueryFirmware`]
+        QUERY_FIRMWARE = 0x0702;
+        /// [`crate::cmd::BeginFlash`]
+        BEGIN_FLASH = 0x0703;
+        /// [`crate::cmd::WriteFlash`]
+        WRITE_FLASH = 0x0704;
+        /// [`crate::cmd::EndFlash`]
+        END_FLASH = 0x0705;
+        /// [`crate::cmd::ActivateFirmware`]
+        ACTIVATE_FIRMWARE = 0x0706;
+        /// [`crate::cmd::TestFlash`]
+        TEST_FLASH = 0x0707;
+        /// [`crate::cmd::SetTrap`]
+        SET_TRAP = 0x0708;
+        /// [`crate::cmd::SetTrapPolicer`]
+        SET_TRAP_POLICER = 0x0709;
+        /// [`crate::cmd::QueryTraps`]
+        QUERY_TRAPS = 0x070a;
+        /// [`crate::cmd::ReadTrapped`]
+        READ_TRAPPED = 0x070b;
     }
 }
 

@@ -7,24 +7,28 @@ mod device;
 mod dirty_log;
 mod eswitch;
 mod fault;
+mod firmware;
 mod function;
 mod migration;
 mod port;
 mod queue;
 mod rate;
 mod steering;
+mod trap;
 mod virtio;
 
 pub use device::*;
 pub use dirty_log::*;
 pub use eswitch::*;
 pub use fault::*;
+pub use firmware::*;
 pub use function::*;
 pub use migration::*;
 pub use port::*;
 pub use queue::*;
 pub use rate::*;
 pub use steering::*;
+pub use trap::*;
 pub use virtio::*;
 
 use crate::admin::CommandInfo;
@@ -135,6 +139,16 @@ macro_rules! with_commands {
             StopDirtyLog,
             InjectFault,
             ClearFaults,
+            QueryFirmware,
+            BeginFlash,
+            WriteFlash,
+            EndFlash,
+            ActivateFirmware,
+            TestFlash,
+            SetTrap,
+            SetTrapPolicer,
+            QueryTraps,
+            ReadTrapped,
         }
     };
 }

@@ -82,6 +82,8 @@ codes! {
         VIRTIO_CHANGE = 5;
         /// There is something to save of a VF: [`SaveChange`].
         SAVE_CHANGE = 6;
+        /// A packet that was dropped waits for the driver: [`PacketTrapped`].
+        PACKET_TRAPPED = 7;
     }
 }
 
@@ -225,4 +227,19 @@ layout!(SaveChange: 0 {});
 
 impl Payload for SaveChange {
     const KIND: EventKind = EventKind::SAVE_CHANGE;
+}
+
+/// A packet that was dropped waits for the driver of the PF, and none did before.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PacketTrapped {
+    /// [`TrapCause`](crate::cmd::TrapCause).
+    pub cause: U16,
+    /// Reserved.
+    pub rsvd: [u8; 2],
+}
+layout!(PacketTrapped: 4 { cause @ 0, rsvd @ 2 });
+
+impl Payload for PacketTrapped {
+    const KIND: EventKind = EventKind::PACKET_TRAPPED;
 }

@@ -30,6 +30,7 @@ pub mod bar;
 pub mod cmd;
 pub mod desc;
 pub mod event;
+pub mod firmware;
 pub mod ids;
 pub mod mig;
 pub mod regs;

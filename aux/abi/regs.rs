@@ -327,6 +327,8 @@ crate::wire::codes! {
         DMA_LOG = 1 << 21;
         /// Firmware images can be written.
         FLASH = 1 << 22;
+        /// Packets that are dropped are counted by cause, and can be handed to the driver.
+        TRAPS = 1 << 23;
         /// Faults can be injected.
         FAULTS = 1 << 32;
     }

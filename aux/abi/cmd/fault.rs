@@ -3,7 +3,11 @@
 //! Commands that make the device fail, for tests. Known only to a device with
 //! [`Features::FAULTS`](crate::regs::Features::FAULTS).
 
-use super::command;
+use super::{
+    command,
+    QueueKind, //
+};
+use crate::ids::FunctionId;
 use crate::wire::*;
 
 codes! {
@@ -39,7 +43,7 @@ codes! {
         VANISH = 14;
         /// An event carries `param` as its kind.
         WRONG_EVENT = 15;
-        /// A queue stops with an error event.
+        /// A queue stops with an error event: any, or the one that `param` names, see [`one_queue`].
         STOP_QUEUE = 16;
         /// An event is not written; its number is passed over.
         LOSE_EVENT = 17;
@@ -56,6 +60,18 @@ codes! {
         /// A word that is published has the bits of `param` flipped, or is another for 0.
         CORRUPT_WORD = 23;
     }
+}
+
+/// [`InjectFault::opcode`] of a fault that is not limited to one command.
+pub const ANY_OPCODE: u16 = 0xffff;
+
+/// Bit of [`InjectFault::param`] by which [`FaultKind::STOP_QUEUE`] is for one queue alone.
+pub const ONE_QUEUE: u32 = 1 << 31;
+
+/// Returns the [`InjectFault::param`] by which [`FaultKind::STOP_QUEUE`] is for one queue alone: bits 30:24 are
+/// its kind, bits 23:16 its index, bits 15:0 its function.
+pub const fn one_queue(function: FunctionId, kind: QueueKind, index: u16) -> u32 {
+    ONE_QUEUE | (kind.0 as u32 & 0x7f) << 24 | (index as u32 & 0xff) << 16 | function.0 as u32
 }
 
 /// Arms a fault. Several may be armed; each opportunity uses the first that fits.

@@ -186,6 +186,28 @@ structs! {
     cmd::WriteLoad { offset, length, rsvd }
     cmd::LoadVerdict { fault, tag, record, taken }
     cmd::EndLoad { commit, rsvd }
+    cmd::QueryFirmware { component, rsvd }
+    cmd::FirmwareInfo {
+        running, stored, running_slot, stored_slot, slots, activating, rsvd, psid, board, rsvd2
+    }
+    cmd::BeginFlash { component, overwrite, length }
+    cmd::WriteFlash { offset, length }
+    cmd::FlashChunk { bytes }
+    cmd::EndFlash {}
+    cmd::FlashVerdict { fault, slot, rsvd }
+    cmd::ActivateFirmware {}
+    cmd::TestFlash { component, rsvd }
+    cmd::SetTrap { cause, action, policer, rsvd }
+    cmd::SetTrapPolicer { policer, rsvd, rate, burst }
+    cmd::QueryTraps {}
+    cmd::TrapStats { dropped, policed }
+    cmd::ReadTrapped {}
+    cmd::ReadTrappedDone { cause, port, length, left }
+    cmd::TrappedPacket { bytes }
+    event::PacketTrapped { cause, rsvd }
+    firmware::ImageHeader {
+        magic, header_version, component, version, asic, psid, board, length, checksum, rsvd, header_checksum
+    }
     cmd::StartDirtyLog { count, page_shift, rsvd, max_runs }
     cmd::LogRanges { ranges }
     cmd::LogRange { iova, length }
@@ -248,14 +270,16 @@ macro_rules! codes {
 codes! { plain_codes:
     admin::Status, cmd::EswitchMode, cmd::FaultKind, cmd::FilterAction, cmd::QueueKind,
     cmd::RssFlow, cmd::RssTransform, cmd::RuleActionKind, cmd::SavePass, cmd::SuspendLevel,
-    cmd::VirtioGroup, cmd::VirtioMap, cmd::VirtioStage, desc::TxStatus, event::FunctionState, event::QueueSyndrome, event::Syndrome, mig::StreamFault,
+    cmd::TrapAction, cmd::TrapCause,
+    cmd::VirtioGroup, cmd::VirtioMap, cmd::VirtioStage, desc::TxStatus, event::FunctionState, event::QueueSyndrome, event::Syndrome,
+    firmware::FirmwareComponent, firmware::ImageFault, mig::StreamFault,
     mig::StreamTag, regs::AdminError,
 }
 codes! { opcodes: admin::Opcode }
 codes! { event_kinds: event::EventKind }
 // Sets of flags, documented by bit number.
 codes! { flag_sets:
-    cmd::DirtyFlags, cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::MigrationActivity,
+    cmd::DirtyFlags, cmd::FlashOverwrite, cmd::Fragment, cmd::FunctionCaps, cmd::FunctionFields, cmd::MigrationActivity,
     cmd::MigrationCaps, cmd::RssFields, cmd::RssHash, cmd::RxMode, cmd::QueueFlags, cmd::SaveFlags,
     cmd::VirtioAccess, cmd::VirtioFields, mig::QueueMarks, desc::RxFlags, desc::TxDone, desc::TxFlags, regs::Features,
 }
@@ -306,6 +330,10 @@ constants! {
     cmd::MAX_RX_FILTER = cmd::MAX_RX_FILTER;
     cmd::MAX_COPY = cmd::MAX_COPY;
     cmd::MAX_CHUNK = cmd::MAX_CHUNK;
+    cmd::ANY_OPCODE = cmd::ANY_OPCODE;
+    cmd::ONE_QUEUE = cmd::ONE_QUEUE;
+    cmd::MAX_TRAPPED = cmd::MAX_TRAPPED;
+    cmd::TRAP_POLICERS = cmd::TRAP_POLICERS;
     cmd::MAX_LOG_RANGES = cmd::MAX_LOG_RANGES;
     cmd::MIN_LOG_PAGE_SHIFT = cmd::MIN_LOG_PAGE_SHIFT;
     cmd::MAX_LOG_PAGE_SHIFT = cmd::MAX_LOG_PAGE_SHIFT;
@@ -331,6 +359,9 @@ constants! {
     desc::HEADER_PLACE = desc::HEADER_PLACE;
     desc::MAX_COALESCED = desc::MAX_COALESCED;
     event::EVENT_PAYLOAD = event::EVENT_PAYLOAD;
+    firmware::IMAGE_MAGIC = String::from_utf8_lossy(&firmware::IMAGE_MAGIC);
+    firmware::IMAGE_VERSION = firmware::IMAGE_VERSION;
+    firmware::MAX_IMAGE = firmware::MAX_IMAGE;
     ids::PCI_VENDOR = ids::PCI_VENDOR;
     ids::PCI_DEVICE_PF = ids::PCI_DEVICE_PF;
     ids::PCI_DEVICE_VF = ids::PCI_DEVICE_VF;
@@ -656,6 +687,7 @@ fn every_event_is_documented_as_it_is() {
         payload::<event::HealthChange>("HealthChange"),
         payload::<event::VirtioChange>("VirtioChange"),
         payload::<event::SaveChange>("SaveChange"),
+        payload::<event::PacketTrapped>("PacketTrapped"),
     ]);
     let defined = event::EventKind::NAMED
         .iter()

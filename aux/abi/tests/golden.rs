@@ -570,6 +570,12 @@ fn inject_fault() {
 }
 
 #[test]
+fn one_queue_of_a_function_is_named() {
+    let queue = one_queue(FunctionId(0x0103), QueueKind::RX, 5);
+    assert_eq!(queue, 0x8105_0103);
+}
+
+#[test]
 fn event() {
     let depth = Depth::from_log2(5).unwrap();
     let payload = LinkChange {

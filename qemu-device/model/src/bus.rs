@@ -2,7 +2,13 @@
 
 //! A PCI function's way to memory and interrupts.
 
-use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::cmd::{
+    one_queue,
+    FaultKind,
+    QueueKind, //
+};
+use ferrite_abi::event::QueueSyndrome;
+use ferrite_abi::ids::FunctionId;
 
 use crate::dirty::DirtyLogs;
 use crate::faults::{
@@ -87,6 +93,29 @@ impl Bus<'_> {
             vector,
         });
         self.host.raise(self.function, vector);
+    }
+
+    /// Takes an opportunity for an injected fault to stop a queue.
+    ///
+    /// # Errors
+    ///
+    /// Why the queue stops, if it does.
+    #[inline]
+    pub(crate) fn stops(
+        &mut self,
+        function: FunctionId,
+        kind: QueueKind,
+        index: u16,
+    ) -> Result<(), QueueSyndrome> {
+        let param = one_queue(function, kind, index);
+        if !self.faults.stop_queue(param) {
+            return Ok(());
+        }
+        self.host.trace(&Trace::Fault {
+            kind: FaultKind::STOP_QUEUE.0,
+            param,
+        });
+        Err(QueueSyndrome::INJECTED)
     }
 
     /// Takes an opportunity for a fault; returns its parameter if it strikes.

@@ -6,12 +6,14 @@ mod device;
 mod dirty_log;
 mod eswitch;
 mod fault;
+mod firmware;
 mod function;
 mod migration;
 mod port;
 mod queue;
 mod rate;
 mod steering;
+mod trap;
 mod virtio;
 
 use ferrite_abi::admin::{

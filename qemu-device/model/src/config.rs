@@ -143,7 +143,10 @@ impl Config {
                     .with(Features::MIGRATION)
                     .with(Features::DMA_LOG);
             }
-            features = features.with(Features::SWITCHDEV);
+            features = features
+                .with(Features::SWITCHDEV)
+                .with(Features::FLASH)
+                .with(Features::TRAPS);
             if self.max_sfs > 0 {
                 features = features.with(Features::SUB_FUNCTIONS);
             }

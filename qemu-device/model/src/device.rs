@@ -205,7 +205,7 @@ impl Device {
         self.uplink_credit -= 1;
         self.now = host.now_ns();
         let path = self.path(Vport::Uplink, frame);
-        self.pass(host, &path, frame);
+        self.pass(host, Vport::Uplink, &path, frame);
         // Completions are written, for many frames at once, by the run.
         host.schedule();
         Received::Taken
@@ -274,6 +274,8 @@ impl Device {
             self.end_all_on_pf(host);
             // The firmware starts again.
             self.state.hung_at = None;
+            self.state.firmware.reset();
+            self.state.traps.reset();
         }
         host.trace(&Trace::Reset { function });
         self.tell_state(host, slot);
@@ -289,6 +291,7 @@ impl Device {
         let uplink_up = self.state.uplink_up;
         self.state = State {
             uplink_up,
+            firmware: self.state.firmware.clone().power_on(),
             ..State::power_on(&self.config, &self.script)
         };
         self.forget();

@@ -9,7 +9,8 @@
 use ferrite_abi::admin::Status;
 use ferrite_abi::cmd::{
     EswitchMode,
-    Rule, //
+    Rule,
+    TrapCause, //
 };
 use ferrite_abi::event::FunctionState;
 
@@ -141,13 +142,31 @@ impl Device {
         }
     }
 
-    /// Passes a frame on. Returns whether any port took it.
-    pub(crate) fn pass(&mut self, host: &mut dyn Host, path: &Path, frame: &[u8]) -> bool {
+    /// Passes a frame on that came from a port. Returns whether any port took it.
+    pub(crate) fn pass(
+        &mut self,
+        host: &mut dyn Host,
+        from: Vport,
+        path: &Path,
+        frame: &[u8],
+    ) -> bool {
         match path {
-            Path::Nowhere => false,
+            Path::Nowhere => {
+                // Who is not known is looked for behind the uplink.
+                let cause = match from {
+                    Vport::Uplink => TrapCause::DESTINATION,
+                    Vport::Function(_) => TrapCause::SAME_PORT,
+                };
+                self.drop_frame(host, cause, from, frame);
+                false
+            }
             Path::Uplink => self.send_to_uplink(host, frame),
             Path::Back(slot) => self.deliver(host, *slot, &Arrival::back(frame)),
             Path::Function(slot) => self.deliver(host, *slot, &Arrival::new(frame)),
+            Path::Group(route) if !route.uplink && route.functions.is_empty() => {
+                self.drop_frame(host, TrapCause::NO_RECEIVER, from, frame);
+                false
+            }
             Path::Group(route) => {
                 let mut taken = route.uplink && self.send_to_uplink(host, frame);
                 if !route.functions.is_empty() {
@@ -158,13 +177,17 @@ impl Device {
                 }
                 taken
             }
-            Path::Rule(place) => self.follow(host, *place, frame),
+            Path::Rule(place) => self.follow(host, from, *place, frame),
         }
     }
 
     /// Does with a frame what a rule says. Returns whether any port took it.
-    fn follow(&mut self, host: &mut dyn Host, place: u16, frame: &[u8]) -> bool {
+    fn follow(&mut self, host: &mut dyn Host, from: Vport, place: u16, frame: &[u8]) -> bool {
         let actions = self.state.rules.meet(place, frame.len(), self.now);
+        if actions.iter().next().is_none() {
+            self.drop_frame(host, TrapCause::RULE, from, frame);
+            return false;
+        }
         let mut actions = actions.iter().peekable();
         // The frame is copied only to be changed.
         let mut copy = std::mem::take(&mut self.edited);

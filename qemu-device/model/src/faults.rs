@@ -4,7 +4,11 @@
 
 mod script;
 
-use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::cmd::{
+    FaultKind,
+    ANY_OPCODE,
+    ONE_QUEUE, //
+};
 
 pub use self::script::{
     Script,
@@ -14,9 +18,6 @@ use crate::save::saved;
 
 /// Largest number of faults that can be armed at a time.
 pub const MAX_FAULTS: usize = 64;
-
-/// The opcode of a fault that is not limited to one command.
-pub const ANY_OPCODE: u16 = 0xffff;
 
 /// A fault that is ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl Faults {
         if self.kinds & bit(kind) == 0 {
             return None;
         }
-        self.strike(kind, Some(opcode))
+        self.strike(|fault| fault.kind == kind && [ANY_OPCODE, opcode].contains(&fault.opcode))
     }
 
     /// Takes an opportunity for a fault of `kind`, as [`Self::strike_at`] does, where there
@@ -184,15 +185,25 @@ impl Faults {
         if self.kinds & bit(kind) == 0 {
             return None;
         }
-        self.strike(kind, None)
+        self.strike(|fault| fault.kind == kind)
+    }
+
+    /// Takes an opportunity for a queue to be stopped: the one that [`one_queue`](ferrite_abi::cmd::one_queue) names with `name`. Returns whether it
+    /// is.
+    #[inline]
+    pub(crate) fn stop_queue(&mut self, name: u32) -> bool {
+        if self.kinds & bit(FaultKind::STOP_QUEUE) == 0 {
+            return false;
+        }
+        let struck = self.strike(|fault| {
+            let names_one = fault.param & ONE_QUEUE != 0;
+            fault.kind == FaultKind::STOP_QUEUE && (!names_one || fault.param == name)
+        });
+        struck.is_some()
     }
 
     #[cold]
-    fn strike(&mut self, kind: FaultKind, opcode: Option<u16>) -> Option<Strike> {
-        let fits = |fault: &Fault| {
-            fault.kind == kind
-                && opcode.is_none_or(|opcode| [ANY_OPCODE, opcode].contains(&fault.opcode))
-        };
+    fn strike(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<Strike> {
         let mut struck = None;
         for (at, Armed { fault, draws }) in self.armed.iter_mut().enumerate() {
             if !fits(fault) {

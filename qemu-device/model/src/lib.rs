@@ -24,6 +24,7 @@ mod dirty;
 mod eswitch;
 mod events;
 pub mod faults;
+mod firmware;
 mod flow;
 mod function;
 mod host;
@@ -49,7 +50,9 @@ mod steering;
 mod switch;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod text;
 mod timers;
+mod traps;
 mod tso;
 mod turns;
 mod tx;

@@ -340,6 +340,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Takes an opportunity for an injected fault to stop the queue.
+    pub(crate) fn may_stop(&self, bus: &mut Bus<'_>) -> Result<(), QueueSyndrome> {
+        bus.stops(self.slot.id(), QueueKind(self.kind.code()), self.index)
+    }
+
     /// Returns whether the queue works.
     pub(crate) fn runs(&self) -> bool {
         self.syndrome == QueueSyndrome::NONE

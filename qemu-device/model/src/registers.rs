@@ -45,7 +45,6 @@ use ferrite_abi::regs::{
 };
 use ferrite_abi::ring::Index;
 
-use crate::config::FIRMWARE;
 use crate::device::Device;
 use crate::host::{
     GuestError,
@@ -168,7 +167,7 @@ impl Device {
             SyndromeCode::OFFSET => self.syndrome(function, now).0,
             Scratch::OFFSET => pci.scratch,
             ScratchNot::OFFSET => !pci.scratch,
-            FirmwareVersion::OFFSET => FIRMWARE.raw(),
+            FirmwareVersion::OFFSET => self.state.firmware.versions().0,
             AdminSqBaseLo::OFFSET => admin.sq_addr as u32,
             AdminSqBaseHi::OFFSET => (admin.sq_addr >> 32) as u32,
             AdminCqBaseLo::OFFSET => admin.cq_addr as u32,

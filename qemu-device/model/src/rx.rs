@@ -6,7 +6,8 @@ use ferrite_abi::cmd::{
     FaultKind,
     ModifyQueue,
     QueueFlags,
-    SuspendLevel, //
+    SuspendLevel,
+    TrapCause, //
 };
 use ferrite_abi::desc::{
     RxCompletion,
@@ -65,6 +66,7 @@ use crate::save::{
 };
 use crate::segment::Segment;
 use crate::slot::Slot;
+use crate::switch::Vport;
 use crate::timers::Timer;
 
 /// Descriptors that are read at a time.
@@ -587,11 +589,17 @@ impl Device {
         let vlan = match arrival.vlan {
             tag if access == 0 => tag,
             Some(tag) if tag & VLAN_ID == access => None,
-            _ => return false,
+            _ => {
+                let to = Vport::Function(slot);
+                self.drop_frame(host, TrapCause::VLAN_FILTER, to, arrival.frame);
+                return false;
+            }
         };
         // Representors and the PF receive all that rules or their absence bring them.
         let filters = !legacy && (slot.is_vf() || slot.is_sf());
         if filters && !port.wants(destination(arrival.frame)) {
+            let to = Vport::Function(slot);
+            self.drop_frame(host, TrapCause::DESTINATION, to, arrival.frame);
             return true;
         }
         if !port.open || !usable || port.loops != arrival.back {
@@ -795,10 +803,7 @@ impl Device {
             Ok(()) => port.count_received(destination(&packet.bytes), packet.on_wire()),
             Err(DmaFault) => port.stats.rx_dma_fault += 1,
         });
-        let stopped = bus
-            .strikes(FaultKind::STOP_QUEUE)
-            .map(|_| QueueSyndrome::INJECTED);
-        if let Some(syndrome) = stopped.or(result.err()) {
+        if let Err(syndrome) = queue.queue.may_stop(&mut bus).and(result) {
             self.stop_queue(host, slot, Kind::Rx, index, syndrome);
         }
     }

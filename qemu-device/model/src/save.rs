@@ -24,7 +24,7 @@ use crate::mac::Mac;
 pub(crate) const MAGIC: [u8; 8] = *b"FERRITE\0";
 
 /// Version of the stream. A device reads this one only.
-pub const SAVE_VERSION: u32 = 8;
+pub const SAVE_VERSION: u32 = 9;
 
 /// Why a stream cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +185,7 @@ saved_newtypes!(
     ferrite_abi::cmd::EswitchMode,
     ferrite_abi::cmd::FaultKind,
     ferrite_abi::cmd::FilterAction,
+    ferrite_abi::cmd::FlashOverwrite,
     ferrite_abi::cmd::FunctionCaps,
     ferrite_abi::cmd::QueueFlags,
     ferrite_abi::cmd::RssTransform,

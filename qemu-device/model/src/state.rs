@@ -15,6 +15,7 @@ use crate::faults::{
     Faults,
     Script, //
 };
+use crate::firmware::Firmware;
 use crate::function::Function;
 use crate::host::PciFn;
 use crate::migration::Migration;
@@ -39,6 +40,7 @@ use crate::switch::{
     Switch,
     Vport, //
 };
+use crate::traps::Traps;
 
 /// The state of a device: all of it that does not follow from the rest.
 #[derive(Debug)]
@@ -59,6 +61,9 @@ pub(crate) struct State {
     /// How VFs and SFs share.
     pub(crate) rates: Rates,
     pub(crate) faults: Faults,
+    /// What the board keeps whatever happens.
+    pub(crate) firmware: Firmware,
+    pub(crate) traps: Traps,
     /// The state in which VFs come.
     pub(crate) vf_policy: FunctionState,
     /// Index of the SF that is tried first when one is created.
@@ -81,6 +86,8 @@ saved!(State {
     rules,
     rates,
     faults,
+    firmware,
+    traps,
     vf_policy,
     next_sf,
     uplink_up,
@@ -159,6 +166,8 @@ impl State {
             rules: Rules::default(),
             rates: Rates::default(),
             faults,
+            firmware: Firmware::default(),
+            traps: Traps::default(),
             vf_policy: FunctionState::ACTIVE,
             next_sf: 0,
             uplink_up: false,
@@ -250,6 +259,8 @@ impl State {
         if vectors > config.total_vf_vectors() {
             return Err(LoadError::Invalid("number of vectors"));
         }
+        self.firmware.check()?;
+        self.traps.check()?;
         self.check_migrations()?;
         self.check_switch()?;
         self.rates.check(|slot| {

@@ -9,6 +9,7 @@
 mod driver;
 pub mod frame;
 mod host;
+mod image;
 mod machine;
 mod mover;
 pub mod virtio;
@@ -22,4 +23,5 @@ pub use driver::{
     BUFFER, //
 };
 pub use host::FakeHost;
+pub use image::image;
 pub use machine::Machine;

@@ -2,7 +2,10 @@
 
 //! TX queues: from descriptors to packets.
 
-use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::cmd::{
+    FaultKind,
+    TrapCause, //
+};
 use ferrite_abi::desc::{
     TxCompletion,
     TxDesc,
@@ -259,9 +262,7 @@ impl Device {
         };
         while turn.done < TURN && !scratch.is_spent() {
             let mut bus = self.bus(host, pci);
-            if bus.strikes(FaultKind::STOP_QUEUE).is_some() {
-                return Err(QueueSyndrome::INJECTED);
-            }
+            tx.queue.may_stop(&mut bus)?;
             let (tail, ready) = tx.queue.ready(&mut bus)?;
             // CAST: less than either.
             scratch
@@ -404,6 +405,8 @@ impl Device {
         let access = self.access_vlan(slot);
         let asked = offloads.vlan;
         if access != 0 && (asked.is_some() || vlan(&whole[VLAN_TAG..]).is_some()) {
+            let (cause, from) = (TrapCause::VLAN_MISMATCH, Vport::Function(slot));
+            self.drop_frame(host, cause, from, &whole[VLAN_TAG..]);
             return TxStatus::NOT_PERMITTED;
         }
         let tci = asked.or((access != 0).then_some(access));
@@ -416,6 +419,7 @@ impl Device {
         };
         let frame = &mut whole[VLAN_TAG - tag..];
         if !self.may_send_as(slot, source(frame)) {
+            self.drop_frame(host, TrapCause::SPOOFED, Vport::Function(slot), frame);
             return TxStatus::NOT_PERMITTED;
         }
         if let Some((headers, mss)) = offloads.segments {
@@ -452,7 +456,7 @@ impl Device {
 
     /// Sends a frame that is complete.
     fn send_frame(&mut self, host: &mut dyn Host, slot: Slot, path: &Path, frame: &[u8]) {
-        let taken = self.pass(host, path, frame);
+        let taken = self.pass(host, Vport::Function(slot), path, frame);
         if let Some(function) = self.state.functions[slot.index()].as_deref_mut() {
             let port = &mut function.port;
             if taken {

@@ -9,13 +9,15 @@ use ferrite_abi::admin::{
     Status, //
 };
 use ferrite_abi::cmd::{
+    one_queue,
     ClearFaults,
     Echo,
     EchoDone,
     FaultKind,
     Identify,
     InjectFault,
-    QueryLink, //
+    QueryLink,
+    QueueKind, //
 };
 use ferrite_abi::desc::{
     QueueState,
@@ -28,6 +30,7 @@ use ferrite_abi::event::{
     QueueSyndrome,
     Syndrome, //
 };
+use ferrite_abi::ids::FunctionId;
 use ferrite_abi::regs::{
     Heartbeat,
     Magic,
@@ -326,6 +329,27 @@ fn queue_stops_with_an_event() {
     assert_eq!((error.kind.get(), error.index.get()), (0, 3));
     assert_eq!(error.syndrome.get(), QueueSyndrome::INJECTED.0);
     assert_eq!(machine.host.sent.len(), 0);
+}
+
+#[test]
+fn only_the_queue_that_is_named_stops() {
+    let (mut machine, mut driver) = start("");
+    driver.create_event_queue(&mut machine);
+    let mut other = driver.tx_queue(&mut machine, 2);
+    let mut named = driver.tx_queue(&mut machine, 3);
+    driver.open(&mut machine);
+    let away =
+        |payload: &[u8]| frame::addressed(frame::udp4(payload), [2, 0, 0, 0, 0, 9], frame::SOURCE);
+    let name = one_queue(FunctionId::PF, QueueKind::TX, 3);
+    arm(&mut machine, &mut driver, FaultKind::STOP_QUEUE, name);
+    other.send(&mut machine, &away(b"x"));
+    assert_eq!(machine.host.sent.len(), 1);
+    named.send(&mut machine, &away(b"y"));
+    let error: QueueError = driver.events(&mut machine)[0].payload().unwrap();
+    assert_eq!((error.kind.get(), error.index.get()), (0, 3));
+    assert_eq!(machine.host.sent.len(), 1);
+    other.send(&mut machine, &away(b"z"));
+    assert_eq!(machine.host.sent.len(), 2);
 }
 
 #[test]

@@ -35,12 +35,12 @@ use super::{
 use crate::config::{
     ASIC,
     ASIC_REVISION,
-    FIRMWARE,
     FIRMWARE_SLOTS, //
 };
 use crate::events::EventQueue;
 use crate::host::DmaFault;
 use crate::slot::Slot;
+use crate::text::padded;
 
 impl Handler for Echo {
     fn handle(&self, _: &mut Call<'_>, _: &mut [u8; 0]) -> Result<EchoDone, Status> {
@@ -79,12 +79,12 @@ impl Handler for CopyMemory {
 impl Handler for Identify {
     fn handle(&self, call: &mut Call<'_>, data: &mut Identity) -> Result<(), Status> {
         let config = &call.device.config;
-        let firmware = version(FIRMWARE);
+        let (running, stored) = call.device.state.firmware.versions();
         *data = Identity {
-            serial: text(&config.serial),
-            asic: text(ASIC),
-            fw_running: text(&firmware),
-            fw_stored: text(&firmware),
+            serial: padded(&config.serial),
+            asic: padded(ASIC),
+            fw_running: padded(&version(running)),
+            fw_stored: padded(&version(stored)),
             asic_revision: U16::new(ASIC_REVISION),
             max_vfs: U16::new(config.max_vfs),
             max_sfs: U16::new(config.max_sfs),
@@ -154,15 +154,8 @@ fn events<'a>(call: &'a mut Call<'_>) -> Result<&'a mut Option<EventQueue>, Stat
     Ok(&mut call.device.state.pci[usize::from(call.sender.0)].events)
 }
 
-/// Returns text padded with zeros, cut if it is too long.
-fn text<const N: usize>(text: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    let length = text.len().min(N);
-    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-    bytes
-}
-
-fn version(version: FirmwareVersion) -> String {
+fn version(version: u32) -> String {
+    let version = FirmwareVersion(version);
     format!(
         "{}.{}.{}",
         version.major(),

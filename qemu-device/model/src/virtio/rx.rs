@@ -2,7 +2,7 @@
 
 //! Receive queues of a virtio-net device.
 
-use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::cmd::QueueKind;
 use ferrite_abi::desc::{
     RxCompletion,
     RxFlags, //
@@ -29,10 +29,7 @@ use super::{
     Virtio, //
 };
 use crate::backlog::Pool;
-use crate::bus::{
-    bus,
-    Bus, //
-};
+use crate::bus::bus;
 use crate::device::Device;
 use crate::function::Function;
 use crate::host::{
@@ -300,11 +297,8 @@ impl Device {
     }
 
     fn drain_virtqueue(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
-        let strikes = |bus: &mut Bus<'_>| bus.strikes(FaultKind::STOP_QUEUE).is_some();
         self.with_queue(host, slot, index, |receiver, queue, dma, pool, port| {
-            if strikes(dma.bus) {
-                return Err(QueueSyndrome::INJECTED);
-            }
+            dma.bus.stops(slot.id(), QueueKind::VIRTIO, index)?;
             receiver.drain(queue, dma, pool, port)
         });
     }

@@ -2,7 +2,7 @@
 
 //! Transmit queues of a virtio-net device.
 
-use ferrite_abi::cmd::FaultKind;
+use ferrite_abi::cmd::QueueKind;
 use ferrite_abi::desc::{
     TxStatus,
     MAX_TX_PACKET, //
@@ -98,13 +98,8 @@ impl Device {
         };
         let mut chain = Chain::default();
         while turn.done < TURN && !scratch.is_spent() {
-            if self
-                .bus(host, slot.pci())
-                .strikes(FaultKind::STOP_QUEUE)
-                .is_some()
-            {
-                return Err(QueueSyndrome::INJECTED);
-            }
+            self.bus(host, slot.pci())
+                .stops(slot.id(), QueueKind::VIRTIO, index)?;
             let mut taken = 0;
             let mut result = Ok(());
             while (taken as usize) < MAX_DONE && !scratch.is_spent() {
