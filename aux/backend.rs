@@ -14,6 +14,7 @@ use crate::{
         FunctionLt,
         Shared, //
     },
+    health::Parts,
 };
 use core::ops::Deref;
 use ferrite_abi::{
@@ -123,6 +124,7 @@ impl Owner {
             vectors,
             port,
             subscribers: Arc::pin_init(Subscribers::new(), GFP_KERNEL)?,
+            health: Parts::new()?,
             backend: Gate::new(dma, backend)?,
         };
         Ok(Self(Function::new(Arc::new(shared, GFP_KERNEL)?)))

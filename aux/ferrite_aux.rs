@@ -25,6 +25,7 @@ mod controlled;
 mod error;
 mod event;
 mod function;
+mod health;
 pub mod names;
 
 pub use backend::{
@@ -48,6 +49,12 @@ pub use function::{
     DmaDevice,
     Function,
     FunctionLt, //
+};
+pub use health::{
+    Ailment,
+    Care,
+    Caretaker,
+    Part, //
 };
 
 use kernel::prelude::*;

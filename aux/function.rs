@@ -14,6 +14,7 @@ use crate::{
         Subscribers,
         Subscription, //
     },
+    health::Parts,
 };
 use core::ops::Deref;
 use ferrite_abi::{
@@ -71,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) vectors: Arc<Vectors>,
     pub(crate) port: Option<Arc<devlink::Port>>,
     pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) health: Parts,
     pub(crate) backend: Gate<dyn Backend>,
 }
 

@@ -8,6 +8,10 @@ use crate::{
         self,
         DeviceClock, //
     },
+    health::{
+        Nurse,
+        PARTS, //
+    },
     link::Events,
     logic::geometry::mtu_range,
     netdev::{
@@ -23,6 +27,7 @@ use crate::{
 use ferrite_abi::desc::MAX_TX_PACKET;
 use ferrite_aux::{
     names,
+    Care,
     Function,
     Subscription, //
 };
@@ -61,9 +66,10 @@ pub(crate) struct Driver;
 
 /// What the driver has for a device it is bound to.
 ///
-/// Dropped in this order: no more events, then the network device goes, and last its clock.
+/// Dropped in this order: no more events and questions, then the network device goes, and last its clock.
 pub(crate) struct Bind {
     _events: Subscription,
+    _care: Care,
     _netdev: Registration<Port>,
     _clock: Option<ptp::Registration<DeviceClock>>,
 }
@@ -113,11 +119,14 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
         port.clock_index.store(clock.index(), Relaxed);
     }
     let events = Arc::new(Events(registration.device().clone()), GFP_KERNEL)?;
+    let nurse = Arc::new(Nurse(registration.device().clone()), GFP_KERNEL)?;
+    let care = function.look_after(PARTS, nurse);
     let subscription = function.subscribe(events)?;
     // The link may have changed since it was opened.
     registration.device().schedule_work(LINK);
     Ok(Bind {
         _events: subscription,
+        _care: care,
         _netdev: registration,
         _clock: clock,
     })

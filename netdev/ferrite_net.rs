@@ -14,6 +14,7 @@ mod diagnostics;
 mod driver;
 mod ethtool;
 mod frames;
+mod health;
 #[cfg(CONFIG_KUNIT = "y")]
 mod kunit;
 mod link;

@@ -6,7 +6,6 @@ use crate::port::{
     Port,
     LINK,
     RESET,
-    RESTART,
     RULES, //
 };
 use ferrite_abi::{
@@ -21,7 +20,11 @@ use ferrite_abi::{
         QueueSyndrome, //
     },
 };
-use ferrite_aux::EventHandler;
+use ferrite_aux::{
+    Ailment,
+    EventHandler,
+    Part, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -52,6 +55,30 @@ fn set(device: &Device<Port>, speed: u32) {
     device.set_carrier(speed != 0);
 }
 
+/// Sees to a queue that the device stopped.
+fn stopped(device: &Device<Port>, error: QueueError) {
+    let Some(part) = Part::of(QueueKind(error.kind.get())) else {
+        return;
+    };
+    let (index, syndrome) = (error.index.get(), QueueSyndrome(error.syndrome.get()));
+    if device.may_report() {
+        dev_err!(
+            device,
+            "{} {} stopped: {:?}\n",
+            part.queue(),
+            index,
+            syndrome
+        );
+    }
+    if part == Part::Rx {
+        let control = device.data().get_ref().control.lock();
+        if let Some(pair) = control.pairs().get(usize::from(index)) {
+            pair.interrupts().break_rx();
+        }
+    }
+    Port::fell_ill(device, part, index, Ailment::Stopped(syndrome));
+}
+
 /// Takes the events of the function. What is to be done about them is done under the RTNL.
 pub(crate) struct Events(pub(crate) ARef<Device<Port>>);
 
@@ -65,34 +92,10 @@ impl EventHandler for Events {
             EventKind::FUNCTION_CHANGE => device.schedule_work(RESET | RULES),
             EventKind::QUEUE_ERROR => {
                 if let Some(error) = event.payload::<QueueError>() {
-                    if device.may_report() {
-                        dev_err!(
-                            device,
-                            "queue {} stopped: {:?}\n",
-                            error.index.get(),
-                            QueueSyndrome(error.syndrome.get())
-                        );
-                    }
+                    stopped(device, error);
                 }
-                device.schedule_work(queue_error(device, event));
             }
             _ => {}
         }
-    }
-}
-
-/// Returns what is to be done about a queue that stopped.
-fn queue_error(device: &Device<Port>, event: &Event) -> usize {
-    let rx = event
-        .payload::<QueueError>()
-        .filter(|error| QueueKind(error.kind.get()) == QueueKind::RX);
-    let port = device.data().get_ref();
-    let control = port.control.lock();
-    match rx.and_then(|error| control.pairs().get(usize::from(error.index.get()))) {
-        Some(pair) => {
-            pair.interrupts().break_rx();
-            RESTART
-        }
-        None => RESET,
     }
 }

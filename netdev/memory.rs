@@ -123,6 +123,21 @@ impl<D: Entry, C: Entry> Memory<D, C> {
         self.progress.reset();
     }
 
+    /// Returns the depth of both rings.
+    pub(crate) fn depth(&self) -> Depth {
+        self.depth
+    }
+
+    /// Returns the entries of the rings at two indices, whatever they are.
+    pub(crate) fn entries(&self, desc: Index, completion: Index) -> (D, C) {
+        // CAST: a ring has fewer than 2^32 slots.
+        let slot = |index| self.depth.slot(index) as u32;
+        (
+            self.descs.read(slot(desc)),
+            self.completions.read(slot(completion)),
+        )
+    }
+
     /// Returns kind and index of the queue.
     fn name(&self) -> (QueueKind, u16) {
         match self.doorbell {

@@ -14,7 +14,6 @@ use crate::{
         RESTART,
         RULES, //
     },
-    restart,
     tc,
     tx::Sender,
     vf,
@@ -31,7 +30,11 @@ use ferrite_abi::{
     regs,
     wire::U16, //
 };
-use ferrite_aux::Function;
+use ferrite_aux::{
+    Ailment,
+    Function,
+    Part, //
+};
 use kernel::{
     prelude::*,
     sync::atomic::Relaxed, //
@@ -211,19 +214,16 @@ impl Operations for Port {
     }
 
     fn tx_timeout(device: &Device<Self>, queue: u16) {
-        dev_err!(
-            device,
-            "tx queue {}: no progress, queues are reset\n",
-            queue
-        );
-        device.schedule_work(RESET);
+        dev_err!(device, "tx queue {}: no progress\n", queue);
+        Port::fell_ill(device, Part::Tx, queue, Ailment::Stuck);
     }
 
     fn work(device: &Device<Self>, locks: &Locks, events: usize) {
         if events & RESET != 0 {
             Port::reset(device, locks);
-        } else if events & RESTART != 0 {
-            restart::broken(device, locks);
+        }
+        if events & RESTART != 0 {
+            Port::restart_sick(device, locks);
         }
         if events & RULES != 0 {
             tc::restore(device);

@@ -207,6 +207,7 @@ impl QueuePair {
                 tx_adaptive: Adaptive::new(&tx_tuner)?,
                 rx_adaptive: Adaptive::new(&rx_tuner)?,
                 index,
+                device: device.into(),
                 interrupts: interrupts.clone(),
                 stats: stats.clone(),
             };

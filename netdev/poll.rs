@@ -12,10 +12,7 @@ use crate::{
         RxMemory,
         TxMemory, //
     },
-    port::{
-        RESET,
-        RESTART, //
-    },
+    port::Port,
     rx::Receiver,
     stats::PairStats,
     tx::Cleaner, //
@@ -25,6 +22,10 @@ use ferrite_abi::desc::{
     RxDesc,
     TxCompletion,
     TxDesc, //
+};
+use ferrite_aux::{
+    Ailment,
+    Part, //
 };
 use kernel::{
     device::{
@@ -37,6 +38,7 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -53,6 +55,7 @@ use kernel_ext::{
         Rearm,
         Scheduler, //
     },
+    netdev, //
 };
 
 /// A queue pair, as its NAPI instance has it.
@@ -63,6 +66,7 @@ pub(crate) struct Pair {
     pub(crate) tx_adaptive: Adaptive<TxDesc, TxCompletion>,
     pub(crate) rx_adaptive: Adaptive<RxDesc, RxCompletion>,
     pub(crate) index: u16,
+    pub(crate) device: ARef<netdev::Device<Port>>,
     pub(crate) interrupts: Arc<Interrupts>,
     pub(crate) stats: Arc<PairStats>,
 }
@@ -77,7 +81,7 @@ impl Poller for Pair {
         }
         if let Err(fault) = self.tx.clean(cx, self.index) {
             self.stats.tx_bad_completion.add(1);
-            self.give_up(cx, &fault);
+            self.give_up(cx, Part::Tx, &fault);
             return 0;
         }
         // Without budget this is netpoll, which wants packets sent and none received.
@@ -91,7 +95,7 @@ impl Poller for Pair {
             Ok(received) => received,
             Err(fault) => {
                 self.stats.rx_bad_completion.add(1);
-                self.give_up_rx(cx, &fault);
+                self.give_up(cx, Part::Rx, &fault);
                 return 0;
             }
         };
@@ -107,40 +111,30 @@ impl Poller for Pair {
 }
 
 impl Pair {
-    /// Stops serving the queues: the device does not make sense. They are made anew soon.
-    fn give_up(&self, cx: &Context<'_>, fault: &dyn core::fmt::Debug) {
-        self.interrupts.broken.store(true, Relaxed);
+    /// Stops serving a queue: the device does not make sense. It is to be made anew; a transmit queue with its pair.
+    fn give_up(&self, cx: &Context<'_>, part: Part, fault: &dyn core::fmt::Debug) {
+        match part {
+            Part::Rx => self.interrupts.break_rx(),
+            Part::Tx | Part::Virtio => self.interrupts.broken.store(true, Relaxed),
+        }
         if cx.device().may_report() {
             dev_err!(
                 cx.device(),
-                "tx queue {}: malformed completion, queues are reset: {:?}\n",
+                "{} {}: malformed completion: {:?}\n",
+                part.queue(),
                 self.index,
                 fault
             );
         }
-        cx.device().schedule_work(RESET);
-    }
-
-    /// Stops serving the receive queue, which is made anew soon; the other one goes on.
-    fn give_up_rx(&self, cx: &Context<'_>, fault: &dyn core::fmt::Debug) {
-        self.interrupts.break_rx();
-        if cx.device().may_report() {
-            dev_err!(
-                cx.device(),
-                "rx queue {}: malformed completion, it is made anew: {:?}\n",
-                self.index,
-                fault
-            );
-        }
-        cx.device().schedule_work(RESTART);
+        Port::fell_ill(&self.device, part, self.index, Ailment::Malformed);
     }
 }
 
 /// Asks for the interrupts of a queue pair, and counts them.
 #[pin_data]
 pub(crate) struct Interrupts {
-    tx: Arc<TxMemory>,
-    rx: Arc<RxMemory>,
+    pub(crate) tx: Arc<TxMemory>,
+    pub(crate) rx: Arc<RxMemory>,
     broken: Atomic<bool>,
     /// The receive queue is, and the other one is not.
     rx_broken: Atomic<bool>,

@@ -4,6 +4,7 @@
 
 use crate::{
     diagnostics,
+    health::Sick,
     link,
     logic::{
         geometry::{
@@ -62,6 +63,7 @@ use kernel::{
 use kernel_ext::{
     netdev::{
         Device,
+        Lock,
         Locks, //
     },
     page_pool::{
@@ -77,7 +79,7 @@ pub(crate) const RESET: usize = 1 << 0;
 pub(crate) const LINK: usize = 1 << 1;
 /// Work to do under the RTNL: tell the switch the rules that it carries out.
 pub(crate) const RULES: usize = 1 << 2;
-/// Work to do under the RTNL: make those receive queues anew that are broken.
+/// Work to do under the RTNL: make the queues anew that are not well.
 pub(crate) const RESTART: usize = 1 << 3;
 
 /// What the driver keeps in the network device.
@@ -92,6 +94,8 @@ pub(crate) struct Port {
     pub(crate) speed: Atomic<u32>,
     born: Instant<Monotonic>,
     watchdog: Arc<Watchdog>,
+    #[pin]
+    pub(crate) sick: Sick,
     /// The XDP program, if there is one.
     pub(crate) xdp: xdp::Slot,
     /// Number of the clock of the device, -1 for none.
@@ -243,6 +247,7 @@ impl Port {
             speed: Atomic::new(0),
             born: Instant::now(),
             watchdog,
+            sick <- Sick::new(),
             xdp: xdp::Slot::new(),
             clock_index: Atomic::new(-1),
             tx_stamps: Atomic::new(false),
@@ -482,11 +487,7 @@ fn try_up(device: &Device<Port>, locks: &Locks, control: &mut Control) -> Result
             .and_then(|mut queue| queue.replace(sender));
         drop(previous);
     }
-    let mut watched = KVec::with_capacity(control.pairs.len(), GFP_KERNEL)?;
-    for pair in &control.pairs {
-        watched.push(pair.watched(), GFP_KERNEL)?;
-    }
-    port.watchdog.watch(watched);
+    watch(port, control)?;
     control.steering.apply(function)?;
     if function.has(Features::LOOPBACK) {
         diagnostics::set_loopback(device, config.loops)?;
@@ -496,8 +497,64 @@ fn try_up(device: &Device<Port>, locks: &Locks, control: &mut Control) -> Result
         rsvd: [0; 3],
     })?;
     link::update(device);
+    port.is_well();
     device.wake_all_queues();
     Ok(())
+}
+
+/// Has the watchdog look at the queue pairs that are up.
+fn watch(port: &Port, control: &Control) -> Result {
+    let mut watched = KVec::with_capacity(control.pairs.len(), GFP_KERNEL)?;
+    for pair in &control.pairs {
+        watched.push(pair.watched(), GFP_KERNEL)?;
+    }
+    port.watchdog.watch(watched);
+    Ok(())
+}
+
+/// Makes a queue pair anew, while the others go on. What is sent through it meanwhile is lost.
+///
+/// # Errors
+///
+/// `EINVAL` if it is not up, and those of [`QueuePair::start`]. The pair is then down.
+pub(crate) fn restart(
+    device: &Device<Port>,
+    lock: &Lock,
+    control: &mut Control,
+    index: u16,
+) -> Result {
+    let port = device.data().get_ref();
+    let setup = setup(&port.function, &control.config)?;
+    let at = control.pairs.iter().position(|pair| pair.index() == index);
+    let at = at.ok_or(EINVAL)?;
+    port.watchdog.stop();
+    let stopped = control.pairs.remove(at).map_err(|_| EINVAL)?;
+    take_down(device, lock, stopped);
+    let (pair, sender) =
+        QueuePair::start(device, lock, index, &setup, &port.stats[usize::from(index)])?;
+    control
+        .pairs
+        .insert_within_capacity(at, pair)
+        .map_err(|_| ENOMEM)?;
+    let previous = device
+        .lock_tx(index)
+        .and_then(|mut queue| queue.replace(sender));
+    drop(previous);
+    if let Some(queue) = device.tx_queue(index) {
+        queue.wake();
+    }
+    watch(port, control)
+}
+
+/// Takes a queue pair down.
+fn take_down(device: &Device<Port>, lock: &Lock, pair: QueuePair) {
+    let index = pair.index();
+    let sender = device.lock_tx(index).and_then(|mut queue| queue.take());
+    pair.stop(lock);
+    drop(sender);
+    if let Some(queue) = device.tx_queue(index) {
+        queue.reset();
+    }
 }
 
 fn tell_mtu(function: &Function, mtu: u32) -> Result<(), CmdError> {
@@ -520,12 +577,6 @@ pub(crate) fn down(device: &Device<Port>, locks: &Locks, control: &mut Control) 
         rsvd: [0; 3],
     });
     while let Some(pair) = control.pairs.pop() {
-        let index = pair.index();
-        let sender = device.lock_tx(index).and_then(|mut queue| queue.take());
-        pair.stop(locks.device_lock());
-        drop(sender);
-        if let Some(queue) = device.tx_queue(index) {
-            queue.reset();
-        }
+        take_down(device, locks.device_lock(), pair);
     }
 }

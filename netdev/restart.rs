@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Receive queues that are made anew one by one, while the others go on: by the stack, with memory of a provider or with
-//! memory of its own again; and because the device does not make sense.
+//! memory of its own again; and because one is not well.
 
 use crate::{
     memory::RxMemory,
@@ -19,8 +19,7 @@ use kernel::{
 use kernel_ext::{
     netdev::{
         Device,
-        Lock,
-        Locks, //
+        Lock, //
     },
     netdev_restart::{
         is_down,
@@ -68,27 +67,17 @@ impl Restart for Port {
     }
 }
 
-/// Makes those receive queues anew that are broken. If that fails, all queues are made anew.
-pub(crate) fn broken(device: &Device<Port>, locks: &Locks) {
-    let port = device.data().get_ref();
-    let mut control = port.control.lock();
-    for queue in 0..device.rx_queues() {
-        let pair = control.pairs().get(usize::from(queue));
-        if !pair.is_some_and(|pair| pair.interrupts().is_rx_broken()) {
-            continue;
-        }
-        let renewed = port.may_reset(&mut control)
-            && renew(device, locks.device_lock(), &mut control, queue).is_ok();
-        if !renewed {
-            drop(control);
-            Port::reset(device, locks);
-            return;
-        }
-        dev_info!(device, "rx queue {}: made anew\n", queue);
-    }
-}
-
-fn renew(device: &Device<Port>, lock: &Lock, control: &mut Control, queue: u16) -> Result {
+/// Makes a receive queue anew, while the other queue of its pair goes on.
+///
+/// # Errors
+///
+/// Those of [`QueuePair::start_rx`](crate::pair::QueuePair::start_rx).
+pub(crate) fn renew(
+    device: &Device<Port>,
+    lock: &Lock,
+    control: &mut Control,
+    queue: u16,
+) -> Result {
     let setup = setup(&device.data().function, &control.config)?;
     let pair = control.pair_mut(queue).ok_or_else(is_down)?;
     let receiver = Receiver::new(device, lock, queue, pair.rx_memory(), &setup)?;

@@ -3,11 +3,15 @@
 //! The PCI driver: what is put together when a PF or VF is probed, and in which order it is taken
 //! apart.
 
-use ferrite_abi::ids::{
-    PCI_DEVICE_PF,
-    PCI_DEVICE_VF,
-    PCI_VENDOR, //
+use ferrite_abi::{
+    ids::{
+        PCI_DEVICE_PF,
+        PCI_DEVICE_VF,
+        PCI_VENDOR, //
+    },
+    regs::Features, //
 };
+use ferrite_aux::Owner;
 use kernel::{
     debugfs::Scope,
     device::{
@@ -39,7 +43,8 @@ use crate::{
     debugfs,
     devlink::{
         identify,
-        Devlink, //
+        Devlink,
+        Restarts, //
     },
     eventq::{
         self,
@@ -65,7 +70,11 @@ use crate::{
         Handed,
         Routes, //
     },
-    sriov, //
+    sriov,
+    trap::{
+        self,
+        Traps, //
+    }, //
 };
 
 /// The PCI driver.
@@ -97,7 +106,10 @@ pub(crate) struct Data<'bound> {
     _debugfs: Pin<KBox<Scope<debugfs::View>>>,
     provisioned: Provisioned,
     _ethernet: Published,
+    _heard: Heard,
     _reporting: Reporting,
+    _restarts: Restarts,
+    _traps: Option<trap::Reporting>,
     _visible: devlink::Registration,
     _health: Health,
     /// From here on admin answers are polled for.
@@ -124,6 +136,22 @@ impl Drop for Provisioned {
         if let Some(functions) = &self.functions {
             functions.close(&self.devlink.lock());
         }
+    }
+}
+
+/// devlink hears of the queues that a client has of the function, while this lives.
+struct Heard(Arc<Owner>);
+
+impl Heard {
+    fn queues(owner: &Arc<Owner>, devlink: &Devlink) -> Result<Self> {
+        owner.report_queues(&devlink.lock(), &devlink.port())?;
+        Ok(Self(owner.clone()))
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        self.0.silence();
     }
 }
 
@@ -214,7 +242,20 @@ impl<'bound> Data<'bound> {
             functions.retire_by(Retirement::new(functions.clone(), devlink.clone())?);
         }
         let own = board.hand_out(device, board.own(), Some(devlink.port()))?;
-        let events = EventQueue::new(device, bar.clone(), board.own(), routes, functions.clone())?;
+        let traps = match &functions {
+            Some(functions) if board.features.contains(Features::TRAPS) => {
+                Some(Traps::new(queue.clone(), functions.clone(), board.own())?)
+            }
+            _ => None,
+        };
+        let events = EventQueue::new(
+            device,
+            bar.clone(),
+            board.own(),
+            routes,
+            functions.clone(),
+            traps.clone(),
+        )?;
         quiet.events = Some(events.clone());
         let enabled = eventq::Enabled::new(events.clone(), queue.clone(), board.own(), irq::OWN)
             .inspect_err(|error| dev_err!(pdev, "creating the event queue: {error}\n"))?;
@@ -224,19 +265,29 @@ impl<'bound> Data<'bound> {
             queue.clone(),
             board.clone(),
             functions.clone(),
+            traps.clone(),
             enabled,
         )?;
         let health = Health::new(queue.clone())?;
         let reporters = Reporters::new(device, bar, board.clone(), life.clone(), &devlink.lock())?;
+        let trapping = match traps {
+            Some(traps) => Some(devlink.trap_by(traps)?),
+            None => None,
+        };
+        let restarts = devlink.restarts_by(device, life.clone())?;
         let visible = devlink.register()?;
         let reporting = health.report_to(reporters);
+        let heard = Heard::queues(own.owner(), &devlink)?;
         let ethernet = Published::new(own.owner(), device, Role::Ethernet)?;
         let debugfs = debugfs::publish(device, events, &board, functions)?;
         Ok(Self {
             _debugfs: debugfs,
             provisioned,
             _ethernet: ethernet,
+            _heard: heard,
             _reporting: reporting,
+            _restarts: restarts,
+            _traps: trapping,
             _visible: visible,
             _health: health,
             _interrupt: interrupt,
@@ -369,6 +420,24 @@ impl pci_ext::Driver for Driver {
             Ok(()) => Recovery::Recovered,
             Err(_) => Recovery::Disconnect,
         }
+    }
+
+    fn sleep<'bound>(
+        _pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) -> Result {
+        // The queues of the clients are gone with this; what they hold is theirs until the machine goes on.
+        data.before_reset(false);
+        // A device that does not answer is found out when the machine goes on.
+        let _ = data.quiet.bar.reset();
+        Ok(())
+    }
+
+    fn wake<'bound>(
+        _pdev: &'bound pci::Device<Core<'_>>,
+        data: Pin<&'bound Self::Data<'bound>>,
+    ) -> Result {
+        data.after_reset().map_err(|_| EIO)
     }
 
     fn shutdown<'bound>(

@@ -13,6 +13,7 @@ use ferrite_abi::{
         Event,
         FunctionChange,
         HealthChange,
+        PacketTrapped,
         Payload,
         QueueError,
         QueueSyndrome,
@@ -66,7 +67,8 @@ use crate::{
         },
         port::EventRing, //
     },
-    routes::Routes, //
+    routes::Routes,
+    trap::Traps, //
 };
 
 /// Number of entries, as a logarithm.
@@ -98,6 +100,8 @@ pub(crate) struct EventQueue {
     routes: Arc<Routes>,
     /// Who is told of changes of functions, on a PF.
     functions: Option<Arc<Functions>>,
+    /// Who is told of packets that were dropped, on a PF.
+    traps: Option<Arc<Traps>>,
     #[pin]
     queue: Mutex<eventq::EventQueue>,
     #[pin]
@@ -116,6 +120,7 @@ impl EventQueue {
         function: FunctionId,
         routes: Arc<Routes>,
         functions: Option<Arc<Functions>>,
+        traps: Option<Arc<Traps>>,
     ) -> Result<Arc<Self>> {
         let depth = Depth::from_log2(DEPTH_LOG2).ok_or(EINVAL)?;
         Arc::pin_init(
@@ -126,6 +131,7 @@ impl EventQueue {
                 function,
                 routes,
                 functions,
+                traps,
                 queue <- new_mutex!(eventq::EventQueue::new(depth), "ferrite_eventq"),
                 work <- new_work!("ferrite_events"),
             }),
@@ -192,6 +198,9 @@ impl EventQueue {
 "
             );
         }
+        if let (Some(PacketTrapped { .. }), Some(traps)) = (event.payload(), &self.traps) {
+            traps.kick();
+        }
         match (event.payload::<FunctionChange>(), &self.functions) {
             // Clients make such changes, or are about to go because of them.
             (Some(change), Some(functions)) if event.function.get() != self.function.0 => {
@@ -214,9 +223,14 @@ impl WorkItem for EventQueue {
         while let Some(event) = this.next() {
             this.dispatch(&event);
         }
-        if let (true, Some(functions)) = (this.lost() != lost, &this.functions) {
-            functions.ask_anew();
-            this.routes.look_anew();
+        if this.lost() != lost {
+            if let Some(functions) = &this.functions {
+                functions.ask_anew();
+                this.routes.look_anew();
+            }
+            if let Some(traps) = &this.traps {
+                traps.kick();
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ mod devlink;
 mod driver;
 mod eswitch;
 mod eventq;
+mod flash;
 mod function;
 mod functions;
 mod health;
@@ -32,8 +33,10 @@ mod retire;
 mod routes;
 mod sf;
 mod sriov;
+mod trap;
 mod vectors;
 mod vf;
+mod vnic;
 
 use kernel::{
     driver::Registration,

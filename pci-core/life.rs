@@ -37,7 +37,8 @@ use crate::{
     logic::{
         failure::Loss,
         port::Registers, //
-    }, //
+    },
+    trap::Traps, //
 };
 
 /// What a reset concerns.
@@ -46,6 +47,7 @@ use crate::{
 pub(crate) struct Life {
     events: eventq::Enabled,
     functions: Option<Arc<Functions>>,
+    traps: Option<Arc<Traps>>,
     board: Arc<Board>,
     admin: Arc<AdminQueue>,
     bar: Bar,
@@ -60,11 +62,13 @@ impl Life {
         admin: Arc<AdminQueue>,
         board: Arc<Board>,
         functions: Option<Arc<Functions>>,
+        traps: Option<Arc<Traps>>,
         events: eventq::Enabled,
     ) -> Result<Arc<Self>> {
         let life = Self {
             events,
             functions,
+            traps,
             board,
             admin,
             bar,
@@ -111,6 +115,9 @@ impl Life {
         if let Some(functions) = &self.functions {
             functions.after_reset(device, &self.board, locked);
         }
+        if let Some(traps) = &self.traps {
+            traps.restore();
+        }
         self.events.say(FunctionChange {
             state: U16::new(FunctionState::ACTIVE.0),
             ..FunctionChange::default()
@@ -136,15 +143,25 @@ impl Life {
             return Err(EIO);
         }
         dev_info!(device, "resetting the device to recover it\n");
+        self.restart(device, locked, extack)?;
+        dev_info!(device, "the device works again\n");
+        Ok(())
+    }
+
+    /// Resets the device, and takes it back.
+    pub(crate) fn restart(
+        &self,
+        device: &Device<Bound>,
+        locked: &Locked<'_>,
+        extack: &mut ExtAck<'_>,
+    ) -> Result {
         // This reset leaves VFs alone, and so are their drivers: VFIO would wait for its user.
         self.before_reset(device, false, locked);
         // What it ends with is seen right after.
         let _ = self.bar.reset();
         self.after_reset(device, locked).map_err(|loss| {
-            extack.set(fmt!("the reset did not help: {loss}"));
+            extack.set(fmt!("the device is not well after its reset: {loss}"));
             EIO
-        })?;
-        dev_info!(device, "the device works again\n");
-        Ok(())
+        })
     }
 }

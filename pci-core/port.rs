@@ -39,6 +39,7 @@ use kernel_ext::{
         self,
         ExtAck,
         Flavour,
+        HealthReporter,
         Instance,
         Locked,
         OpState,
@@ -70,7 +71,8 @@ use crate::{
     },
     rate::Limited,
     sf,
-    vf, //
+    vf,
+    vnic, //
 };
 
 /// What kind of function it is.
@@ -130,6 +132,7 @@ struct Visible {
     migration: Option<Lent>,
     representor: Option<Representor>,
     rate: Option<RateLeaf<Limited>>,
+    vnic: Option<HealthReporter>,
     port: Option<PortRegistration>,
 }
 
@@ -229,10 +232,12 @@ impl FunctionPort {
         let port = registration.port().clone();
         let rate =
             Instance::<Handle>::add_rate_leaf_locked(locked, &registration, Limited::leaf(id)?)?;
+        let vnic = vnic::of_provisioned(this.clone(), &port, locked)?;
         {
             let mut inner = this.inner.lock();
             inner.visible.port = Some(registration);
             inner.visible.rate = Some(rate);
+            inner.visible.vnic = Some(vnic);
         }
         let representor = Representor::new(board, id, port).inspect_err(|error| {
             extack.set(fmt!("cannot make the representor: {error:?}"));
@@ -503,6 +508,7 @@ impl FunctionPort {
             migration,
             representor,
             rate,
+            vnic,
             port,
         } = core::mem::take(&mut self.inner.lock().visible);
         drop(sf);
@@ -511,6 +517,7 @@ impl FunctionPort {
         if let Some(rate) = rate {
             self.free(rate.get());
         }
+        drop(vnic);
         drop(port);
     }
 

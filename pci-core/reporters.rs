@@ -6,7 +6,8 @@
 use ferrite_abi::{
     cmd::{
         FaultKind,
-        InjectFault, //
+        InjectFault,
+        ANY_OPCODE, //
     },
     event::Syndrome,
     regs::{
@@ -55,7 +56,6 @@ use crate::{
             Failures,
             Loss, //
         },
-        fault::ANY_OPCODE,
         port::Registers, //
     },
     region::Regions,

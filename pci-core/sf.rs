@@ -9,7 +9,8 @@ use ferrite_abi::{
 };
 use ferrite_aux::{
     names,
-    CmdError, //
+    CmdError,
+    Owner, //
 };
 use kernel::{
     auxiliary,
@@ -32,6 +33,7 @@ use kernel_ext::{
         BoolParam,
         ExtAck,
         Flavour,
+        HealthReporter,
         Info,
         Instance,
         Locked,
@@ -59,7 +61,8 @@ use crate::{
         failed,
         FunctionPort, //
     },
-    routes::Handed, //
+    routes::Handed,
+    vnic, //
 };
 
 /// Index of the Ethernet port of an SF in its own instance.
@@ -142,12 +145,39 @@ fn order(function: &FunctionPort, attach: bool) -> Result<(), CmdError> {
 
 /// What an SF is used as.
 ///
-/// Dropped in this order: the client's device, then the port of its net device, then what it was
-/// handed.
+/// Dropped in this order: the client's device, then what tells of its health, then the port of its net device, then what it
+/// was handed.
 struct Up {
     _client: Published,
+    _heard: Heard,
+    _vnic: Option<HealthReporter>,
     _port: Option<PortRegistration>,
-    _handed: Handed,
+    handed: Handed,
+}
+
+/// devlink hears of the client's queues while this lives. To be dropped without the lock of the instance, or after
+/// [`Owner::try_silence`].
+struct Heard(Arc<Owner>);
+
+impl Heard {
+    /// No client was handed the function yet.
+    fn new(
+        owner: &Arc<Owner>,
+        port: Option<&PortRegistration>,
+        locked: &Locked<'_>,
+    ) -> Result<Self> {
+        match port {
+            Some(port) => owner.report_queues(locked, port.port())?,
+            None => owner.report_vdpa(locked)?,
+        }
+        Ok(Self(owner.clone()))
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        self.0.silence();
+    }
 }
 
 /// What there is of an SF that its driver is bound to.
@@ -218,13 +248,30 @@ impl Sf {
         let handed = board
             .hand_out(board.device(), self.function.id(), of_netdev)
             .inspect_err(|error| extack.set(fmt!("cannot use the function: {error:?}")))?;
+        let vnic = match &port {
+            Some(port) => Some(vnic::of_provisioned(
+                self.function.clone(),
+                port.port(),
+                locked,
+            )?),
+            None => None,
+        };
+        let heard = Heard::new(handed.owner(), port.as_ref(), locked)?;
         let client = Published::new(handed.owner(), here.device(), role)
             .inspect_err(|error| extack.set(fmt!("cannot make its device: {error:?}")))?;
         Ok(Up {
             _client: client,
+            _heard: heard,
+            _vnic: vnic,
             _port: port,
-            _handed: handed,
+            handed,
         })
+    }
+
+    /// Returns what clients are handed, if it is handed to one.
+    fn owner(&self) -> Option<Arc<Owner>> {
+        let state = self.state.lock();
+        Some(state.up.as_ref()?.handed.owner().clone())
     }
 }
 
@@ -232,7 +279,7 @@ impl Sf {
 impl Ops for Sf {
     fn info_get(&self, info: &mut Info<'_>, extack: &mut ExtAck<'_>) -> Result {
         let board = self.function.functions().board().enter().ok_or(ENODEV)?;
-        tell_identity(&board.admin, self.function.id(), info, extack)
+        tell_identity(&board.admin, self.function.id(), None, info, extack)
     }
 
     fn reload_down(
@@ -244,6 +291,11 @@ impl Ops for Sf {
         if netns_change {
             extack.set(fmt!("move the net device to the namespace, not the SF"));
             return Err(kernel_ext::devlink::not_supported());
+        }
+        if let Some(owner) = self.owner() {
+            owner
+                .try_silence()
+                .inspect_err(|_| extack.set(fmt!("its queues are being seen to; try again")))?;
         }
         self.detach();
         Ok(())
@@ -273,12 +325,25 @@ impl Ops for Sf {
 
 /// What the driver has of a device that it is bound to.
 ///
-/// Dropped in this order: users see the instance no more, then the function is let go of.
+/// Dropped in this order: nothing is reported any more, users see the instance no more, then the function is let go of.
 pub(crate) struct Bind {
+    _quiet: Quiet,
     _visible: Registration,
     _using: Using,
     _params: Params,
     _instance: Instance<Sf>,
+}
+
+/// Silences who tells of the queues when it is dropped; from then on the function is handed to nobody.
+struct Quiet(Arc<Sf>);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        self.0.here.close();
+        if let Some(owner) = self.0.owner() {
+            owner.silence();
+        }
+    }
 }
 
 /// The function is in use while this lives, and its client is there if the user chose one.
@@ -315,6 +380,9 @@ impl Bind {
         ])?;
         let port = sf.function.port().ok_or(ENODEV)?;
         instance.nest_in(&port)?;
+        // Before there is a client, which may report.
+        let visible = instance.register()?;
+        let quiet = Quiet(sf.clone());
         if let Ok(Some(consumer)) = Consumer::of_sf(told.ethernet, told.vnet) {
             match sf.hand_out(consumer, &instance.lock(), &mut ExtAck::none()) {
                 Ok(up) => sf.state.lock().up = Some(up),
@@ -322,7 +390,8 @@ impl Bind {
             }
         }
         Ok(Self {
-            _visible: instance.register()?,
+            _quiet: quiet,
+            _visible: visible,
             _using: using,
             _params: params,
             _instance: instance,

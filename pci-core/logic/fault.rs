@@ -4,7 +4,8 @@
 
 use ferrite_abi::cmd::{
     FaultKind,
-    InjectFault, //
+    InjectFault,
+    ANY_OPCODE, //
 };
 use ferrite_abi::wire::{
     U16,
@@ -32,9 +33,6 @@ pub enum BadOrder {
     /// A number does not fit its field.
     OutOfRange,
 }
-
-/// Opcode that stands for any, as [`InjectFault`] says.
-pub const ANY_OPCODE: u16 = 0xffff;
 
 /// Reads a line.
 ///
