@@ -2,7 +2,10 @@
 
 //! The vDPA device: each operation is a command or two.
 
-use crate::queue::Queue;
+use crate::{
+    health::Nurse,
+    queue::Queue, //
+};
 use ferrite_abi::{
     bar::Doorbell,
     cmd::{
@@ -94,15 +97,21 @@ impl ConfigCallback {
 }
 
 /// Takes the events of the function.
-pub(crate) struct Events(pub(crate) Arc<ConfigCallback>);
+pub(crate) struct Events {
+    pub(crate) config: Arc<ConfigCallback>,
+    pub(crate) nurse: Arc<Nurse>,
+}
 
 impl EventHandler for Events {
     fn event(&self, event: &Event) {
         let kind = EventKind(event.kind.get());
         if [EventKind::VIRTIO_CHANGE, EventKind::HEALTH_CHANGE].contains(&kind) {
-            if let Some(callback) = &*self.0.callback.lock() {
+            if let Some(callback) = &*self.config.callback.lock() {
                 callback.call();
             }
+        }
+        if let Some(error) = event.payload() {
+            self.nurse.stopped(error);
         }
     }
 }
@@ -116,6 +125,68 @@ struct State {
     mapped: [Option<Mapped>; VIRTIO_ADDRESS_SPACES as usize],
 }
 
+/// How a queue does.
+pub(crate) struct Look {
+    pub(crate) index: u16,
+    pub(crate) ready: bool,
+    /// The device stopped it, and nobody has made it ready again.
+    pub(crate) stopped: bool,
+}
+
+/// The queues of a vDPA device, and what else of it changes.
+#[pin_data]
+pub(crate) struct Queues {
+    #[pin]
+    state: Mutex<State>,
+}
+
+impl Queues {
+    fn new(state: State) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self { state <- new_mutex!(state, "ferrite_vdpa") }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Takes note that the device stopped a queue.
+    pub(crate) fn note_stopped(&self, index: u16) {
+        if let Some(queue) = self.state.lock().queues.get_mut(usize::from(index)) {
+            queue.stopped = true;
+        }
+    }
+
+    /// Tells how the queues do.
+    pub(crate) fn looks(&self) -> Result<KVec<Look>> {
+        let state = self.state.lock();
+        let mut looks = KVec::with_capacity(state.queues.len(), GFP_KERNEL)?;
+        for (index, queue) in (0..).zip(&state.queues) {
+            let (ready, stopped) = (queue.ready, queue.stopped);
+            let look = Look {
+                index,
+                ready,
+                stopped,
+            };
+            looks.push(look, GFP_KERNEL)?;
+        }
+        Ok(looks)
+    }
+
+    /// Makes the queues ready again that the device stopped, where they stood.
+    pub(crate) fn mend(&self, function: &Function) -> Result {
+        let mut state = self.state.lock();
+        let start = Net::start(state.features);
+        for (index, queue) in (0..).zip(&mut state.queues) {
+            if core::mem::take(&mut queue.stopped) && queue.ready {
+                queue.disable(function, index)?;
+                queue.enable(function, index, start)?;
+                // What came meanwhile.
+                function.ring(Doorbell::Virtio(index));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A vDPA device.
 pub(crate) struct Net {
     function: Function,
@@ -124,7 +195,7 @@ pub(crate) struct Net {
     config_size: usize,
     max_size: u16,
     callback: Arc<ConfigCallback>,
-    state: Pin<KBox<Mutex<State>>>,
+    queues: Arc<Queues>,
 }
 
 impl Net {
@@ -150,8 +221,13 @@ impl Net {
             config_size: able.config_size.get().into(),
             max_size: able.max_size.get(),
             callback,
-            state: KBox::pin_init(new_mutex!(state, "ferrite_vdpa"), GFP_KERNEL)?,
+            queues: Queues::new(state)?,
         })
+    }
+
+    /// Returns its queues.
+    pub(crate) fn queues(&self) -> Arc<Queues> {
+        self.queues.clone()
     }
 
     /// Lets go of all that the device had, as nobody uses it any more.
@@ -161,7 +237,7 @@ impl Net {
 
     /// Does something with a queue.
     fn with<R>(&self, index: u16, with: impl FnOnce(&mut Queue) -> Result<R>) -> Result<R> {
-        let mut state = self.state.lock();
+        let mut state = self.queues.state.lock();
         with(state.queues.get_mut(usize::from(index)).ok_or(EINVAL)?)
     }
 
@@ -386,12 +462,12 @@ impl Operations for Net {
             features: U64::new(features),
         };
         self.function.send(command)?;
-        self.state.lock().features = features;
+        self.queues.state.lock().features = features;
         Ok(())
     }
 
     fn driver_features(&self) -> u64 {
-        self.state.lock().features
+        self.queues.state.lock().features
     }
 
     fn set_config_callback(&self, callback: Option<Callback>) {
@@ -418,7 +494,7 @@ impl Operations for Net {
     fn reset(&self, clean_map: bool) -> Result {
         let result = self.send_status(0);
         self.callback.set(None);
-        let mut state = self.state.lock();
+        let mut state = self.queues.state.lock();
         state.features = 0;
         for queue in &mut state.queues {
             queue.reset();
@@ -492,7 +568,7 @@ impl Operations for Net {
             })?
         };
         batch.send()?;
-        let mut state = self.state.lock();
+        let mut state = self.queues.state.lock();
         let old = state.mapped.get_mut(place).ok_or(EINVAL)?;
         // What was mapped before stays so until the device does not use it any more.
         self.switch(space, VirtioMap::STAGED)?;
@@ -502,7 +578,7 @@ impl Operations for Net {
 
     fn reset_map(&self, space: u32) -> Result {
         let place = usize::try_from(space)?;
-        let mut state = self.state.lock();
+        let mut state = self.queues.state.lock();
         let old = state.mapped.get_mut(place).ok_or(EINVAL)?;
         self.switch(space, VirtioMap::IDENTITY)?;
         *old = None;

@@ -7,11 +7,16 @@ use crate::{
         ConfigCallback,
         Events, //
     },
+    health::{
+        Nurse,
+        PARTS, //
+    },
     mgmt::Manager, //
 };
 use ferrite_abi::cmd::QueryVirtio;
 use ferrite_aux::{
     names,
+    Care,
     Function,
     Subscription, //
 };
@@ -38,9 +43,10 @@ pub(crate) struct Driver;
 
 /// What the driver has for a device it is bound to.
 ///
-/// Dropped in this order: the management device goes, with the vDPA device that was made of it; then
-/// there are no more events.
+/// Dropped in this order: nobody asks for the health of queues any more; the management device goes, with the vDPA device that
+/// was made of it; then there are no more events.
 pub(crate) struct Bind {
+    _care: Care,
     _management: Registration<Manager>,
     _events: Subscription,
 }
@@ -63,9 +69,14 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
     let function = Function::of(adev)?;
     let able = function.send(QueryVirtio {})?;
     let callback = Arc::pin_init(ConfigCallback::new(), GFP_KERNEL)?;
-    let events = Arc::new(Events(callback.clone()), GFP_KERNEL)?;
-    let subscription = function.subscribe(events)?;
-    let manager = Manager::new(function.clone(), able, callback);
+    let nurse = Nurse::new(function.clone())?;
+    let events = Events {
+        config: callback.clone(),
+        nurse: nurse.clone(),
+    };
+    let subscription = function.subscribe(Arc::new(events, GFP_KERNEL)?)?;
+    let care = function.look_after(PARTS, nurse.clone());
+    let manager = Manager::new(function.clone(), able, callback, nurse);
     let registration = {
         let dma = function.dma_device()?;
         // Users know the function by its PCI function, or by the SF's auxiliary device.
@@ -73,6 +84,7 @@ fn probe(adev: &auxiliary::Device<Bound>) -> Result<Bind> {
         Registration::new(adev.parent(), &dma, features, queues, manager)?
     };
     Ok(Bind {
+        _care: care,
         _management: registration,
         _events: subscription,
     })

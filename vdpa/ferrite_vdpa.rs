@@ -5,6 +5,7 @@
 
 mod device;
 mod driver;
+mod health;
 mod mgmt;
 mod queue;
 

@@ -2,9 +2,12 @@
 
 //! The management device: makes the function a virtio-net device and back.
 
-use crate::device::{
-    ConfigCallback,
-    Net, //
+use crate::{
+    device::{
+        ConfigCallback,
+        Net, //
+    },
+    health::Nurse, //
 };
 use ferrite_abi::{
     cmd::{
@@ -41,6 +44,7 @@ pub(crate) struct Manager {
     function: Function,
     able: QueryVirtioDone,
     callback: Arc<ConfigCallback>,
+    nurse: Arc<Nurse>,
 }
 
 impl Manager {
@@ -48,11 +52,13 @@ impl Manager {
         function: Function,
         able: QueryVirtioDone,
         callback: Arc<ConfigCallback>,
+        nurse: Arc<Nurse>,
     ) -> Self {
         Self {
             function,
             able,
             callback,
+            nurse,
         }
     }
 
@@ -87,6 +93,7 @@ impl Management for Manager {
         let callback = self.callback.clone();
         let net = Net::new(self.function.clone(), able, features, queues, callback)
             .inspect_err(|_| self.destroy())?;
+        self.nurse.look_after(Some(net.queues()));
         Ok((net, queues))
     }
 
@@ -102,6 +109,7 @@ impl Management for Manager {
     }
 
     fn remove(&self, device: &Net) {
+        self.nurse.look_after(None);
         device.shut_down();
         self.destroy();
     }

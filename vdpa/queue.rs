@@ -58,6 +58,8 @@ pub(crate) struct Queue {
     pub(crate) position: Option<(u16, u16)>,
     pub(crate) callback: Option<Callback>,
     pub(crate) ready: bool,
+    /// The device stopped it since it was made ready.
+    pub(crate) stopped: bool,
     interrupt: Option<irq::Registration>,
 }
 
