@@ -4,9 +4,17 @@
 
 use core::mem::size_of;
 
-use ferrite_abi::admin::{
-    Completion,
-    Submission, //
+use ferrite_abi::{
+    admin::{
+        Completion,
+        Submission, //
+    },
+    cmd::{
+        CrashDump,
+        ReadCrash, //
+    },
+    regs::Features,
+    wire::IntoBytes, //
 };
 use kernel::{
     prelude::*,
@@ -23,8 +31,10 @@ use crate::{
         AdminQueue,
         SLOTS, //
     },
-    bar::Bar, //
+    bar::Bar,
+    board::Board, //
 };
+use zerocopy::FromZeros;
 
 /// How many snapshots of each there may be.
 const SNAPSHOTS: u32 = 8;
@@ -76,20 +86,53 @@ impl Region for AdminRings {
     }
 }
 
+/// What the firmware of a board did before it stopped last.
+struct Crash(Arc<Board>);
+
+impl Region for Crash {
+    const NAME: &'static CStr = c"crash_dump";
+    const SNAPSHOTS: u32 = SNAPSHOTS;
+    const SIZE: usize = size_of::<CrashDump>();
+
+    fn read(&self, offset: usize, data: &mut [u8]) -> Result {
+        let mut dump = KBox::new(CrashDump::new_zeroed(), GFP_KERNEL)?;
+        self.0.admin.fetch(self.0.own(), ReadCrash {}, &mut dump)?;
+        let bytes = dump.as_bytes().get(offset..).unwrap_or_default();
+        for (to, from) in data.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        Ok(())
+    }
+}
+
 /// The regions of a function.
-pub(crate) struct Regions([RegionRegistration; 2]);
+pub(crate) struct Regions {
+    /// Those that can be read whatever state the device is in.
+    always: [RegionRegistration; 2],
+    _crash: Option<RegionRegistration>,
+}
 
 impl Regions {
     /// Adds them to the instance whose lock is held.
-    pub(crate) fn new(bar: Bar, admin: Arc<AdminQueue>, locked: &Locked<'_>) -> Result<Self> {
-        Ok(Self([
+    pub(crate) fn new(bar: Bar, board: Arc<Board>, locked: &Locked<'_>) -> Result<Self> {
+        let rings = AdminRings(board.admin.clone());
+        let always = [
             locked.add_region(Arc::new(Registers(bar), GFP_KERNEL)?)?,
-            locked.add_region(Arc::new(AdminRings(admin), GFP_KERNEL)?)?,
-        ]))
+            locked.add_region(Arc::new(rings, GFP_KERNEL)?)?,
+        ];
+        let crash = if board.features.contains(Features::CRASH_DUMP) {
+            Some(locked.add_region(Arc::new(Crash(board), GFP_KERNEL)?)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            always,
+            _crash: crash,
+        })
     }
 
-    /// Takes snapshots of all, under one id, which is returned.
+    /// Takes snapshots of those that can always be read, under one id, which is returned.
     pub(crate) fn snapshot(&self, locked: &Locked<'_>) -> Result<u32> {
-        locked.snapshot(&self.0)
+        locked.snapshot(&self.always)
     }
 }

@@ -245,7 +245,7 @@ impl Reporters {
         let view = Arc::new(View { board, bar }, GFP_KERNEL)?;
         let firmware = Arc::new(Firmware(view.clone()), GFP_KERNEL)?;
         let fatal = Fatal {
-            regions: Regions::new(view.bar.clone(), view.board.admin.clone(), locked)?,
+            regions: Regions::new(view.bar.clone(), view.board.clone(), locked)?,
             view: view.clone(),
             life: Gate::new(device, life)?,
         };

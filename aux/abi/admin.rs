@@ -326,6 +326,8 @@ codes! {
         QUERY_TRAPS = 0x070a;
         /// [`crate::cmd::ReadTrapped`]
         READ_TRAPPED = 0x070b;
+        /// [`crate::cmd::ReadCrash`]
+        READ_CRASH = 0x070c;
     }
 }
 

@@ -3,6 +3,7 @@
 //! The admin commands, each a documented pair: what is asked (`CreateQueue`) and, where there is
 //! more to it than a status, what is answered (`CreateQueueDone`).
 
+mod crash;
 mod device;
 mod dirty_log;
 mod eswitch;
@@ -17,6 +18,7 @@ mod steering;
 mod trap;
 mod virtio;
 
+pub use crash::*;
 pub use device::*;
 pub use dirty_log::*;
 pub use eswitch::*;
@@ -149,6 +151,7 @@ macro_rules! with_commands {
             SetTrapPolicer,
             QueryTraps,
             ReadTrapped,
+            ReadCrash,
         }
     };
 }

@@ -329,6 +329,8 @@ crate::wire::codes! {
         FLASH = 1 << 22;
         /// Packets that are dropped are counted by cause, and can be handed to the driver.
         TRAPS = 1 << 23;
+        /// The last commands before the firmware stopped are kept.
+        CRASH_DUMP = 1 << 24;
         /// Faults can be injected.
         FAULTS = 1 << 32;
     }

@@ -3,8 +3,10 @@
 """devlink regions: the registers and the admin rings, as they are now and as they were."""
 
 import re
+import struct
 
-from ferrite import cmd, defer, ksft_eq, ksft_in, ksft_ne, need_dpus, refused, run
+from ferrite import cmd, defer, ksft_eq, ksft_in, ksft_ne, log, need_dpus, refused, run
+from ferrite.health import Reporter
 
 REGISTERS = 0x200
 
@@ -57,6 +59,25 @@ def nothing_is_beyond_the_region():
     ksft_eq(bytes_of(f"read pci/{pci}/registers address {REGISTERS} length 4"), b"")
 
 
+def what_the_firmware_did_before_it_stopped_can_be_read():
+    pci = device()
+    defer(pci.restore)
+    log.expect(r"device lost: (heartbeat stopped|device reports a fatal state)")
+    log.allow(r"ferrite")
+    before = bytes_of(f"read pci/{pci}/crash_dump address 0 length 2112")
+    reporter = Reporter(f"pci/{pci}", "fw_fatal")
+    reporter.test()
+    reporter.wait_recovered()
+    dump = bytes_of(f"read pci/{pci}/crash_dump address 0 length 2112")
+    (time, crashes, count), (_, before_that) = struct.unpack_from("<QII", dump), struct.unpack_from("<QI", before)
+    ksft_eq(crashes, before_that + 1)
+    ksft_ne(time, 0)
+    # It stopped over the command after the one that told it to: IDENTIFY has no answer.
+    opcodes = [struct.unpack_from("<QHHHHH", dump, 64 + 32 * index) for index in range(count)]
+    ksft_eq((opcodes[-2][1], opcodes[-2][5]), (0x0700, 0))
+    ksft_eq(opcodes[-1][5], 0xFFFF)
+
+
 if __name__ == "__main__":
     run(registers_are_read_as_they_are, snapshots_stay_as_they_were, there_are_eight_snapshots_at_most,
-        nothing_is_beyond_the_region)
+        nothing_is_beyond_the_region, what_the_firmware_did_before_it_stopped_can_be_read)

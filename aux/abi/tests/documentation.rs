@@ -204,6 +204,9 @@ structs! {
     cmd::ReadTrapped {}
     cmd::ReadTrappedDone { cause, port, length, left }
     cmd::TrappedPacket { bytes }
+    cmd::ReadCrash {}
+    cmd::CrashDump { time, crashes, count, firmware, rsvd, commands }
+    cmd::CrashCommand { time, opcode, tag, sender, function, status, rsvd }
     event::PacketTrapped { cause, rsvd }
     firmware::ImageHeader {
         magic, header_version, component, version, asic, psid, board, length, checksum, rsvd, header_checksum
@@ -332,6 +335,7 @@ constants! {
     cmd::MAX_CHUNK = cmd::MAX_CHUNK;
     cmd::ANY_OPCODE = cmd::ANY_OPCODE;
     cmd::ONE_QUEUE = cmd::ONE_QUEUE;
+    cmd::CRASH_COMMANDS = cmd::CRASH_COMMANDS;
     cmd::MAX_TRAPPED = cmd::MAX_TRAPPED;
     cmd::TRAP_POLICERS = cmd::TRAP_POLICERS;
     cmd::MAX_LOG_RANGES = cmd::MAX_LOG_RANGES;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Golden bytes of firmware and traps: commands, and the header of images; see `golden.rs`.
+//! Golden bytes of firmware, traps and crash dumps: commands, and the header of images; see `golden.rs`.
 
 mod hex;
 
@@ -118,6 +118,33 @@ fn traps() {
             rsvd: [0; 2],
         },
         "06 00 00 00",
+    );
+}
+
+#[test]
+fn crash_dump() {
+    golden(
+        CrashCommand {
+            time: U64::new(0x0807_0605_0403_0201),
+            opcode: U16::new(0x0701),
+            tag: U16::new(0x0a09),
+            sender: U16::new(1),
+            function: U16::new(0x0100),
+            status: U16::new(0xffff),
+            rsvd: [0; 14],
+        },
+        "01 02 03 04 05 06 07 08 01 07 09 0a 01 00 00 01 ff ff 00*14",
+    );
+    golden(
+        CrashDump {
+            time: U64::new(1),
+            crashes: U32::new(2),
+            count: U32::new(3),
+            firmware: U32::new(0x0100_0000),
+            rsvd: [0; 44],
+            commands: [CrashCommand::default(); CRASH_COMMANDS],
+        },
+        "01 00*7 02 00*3 03 00*3 00*3 01 00*44 00*2048",
     );
 }
 

@@ -20,6 +20,7 @@ use ferrite_abi::event::{
     HealthChange,
     Syndrome, //
 };
+use ferrite_abi::ids::FunctionId;
 use ferrite_abi::mig::AdminRecord;
 use ferrite_abi::regs::{
     AdminError,
@@ -372,11 +373,15 @@ impl Device {
         {
             return self.vanish(host);
         }
+        let sender = Slot::of_pci(function).map_or(FunctionId::PF, Slot::id);
+        self.state.trail.begin(submission, sender.0, self.now);
         if self
             .strikes_command(host, FaultKind::HANG, opcode)
             .is_some()
         {
             self.state.hung_at = Some(self.now);
+            let (firmware, _) = self.state.firmware.versions();
+            self.state.trail.crash(firmware, self.now);
             return;
         }
         if let Some(param) = self.strikes_command(host, FaultKind::BUS_ERROR, opcode) {
@@ -397,6 +402,7 @@ impl Device {
             Some(param) => (Status(param as u16), Default::default()),
             None => cmd::carry_out(self, host, function, submission, garbage),
         };
+        self.state.trail.end(status);
         host.trace(&Trace::Command {
             function,
             opcode,

@@ -2,6 +2,7 @@
 
 //! Admin commands: one dispatcher that checks what all have in common, one handler each.
 
+mod crash;
 mod device;
 mod dirty_log;
 mod eswitch;

@@ -146,7 +146,8 @@ impl Config {
             features = features
                 .with(Features::SWITCHDEV)
                 .with(Features::FLASH)
-                .with(Features::TRAPS);
+                .with(Features::TRAPS)
+                .with(Features::CRASH_DUMP);
             if self.max_sfs > 0 {
                 features = features.with(Features::SUB_FUNCTIONS);
             }

@@ -19,6 +19,7 @@ mod checksum;
 mod cmd;
 mod coalesce;
 mod config;
+mod crash;
 mod device;
 mod dirty;
 mod eswitch;

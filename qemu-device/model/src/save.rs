@@ -217,6 +217,7 @@ macro_rules! saved_wire {
 }
 saved_wire!(
     ferrite_abi::admin::Completion,
+    ferrite_abi::cmd::CrashCommand,
     ferrite_abi::cmd::FrameStats,
     ferrite_abi::cmd::PortStats,
     ferrite_abi::cmd::Rate,

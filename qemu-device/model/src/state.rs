@@ -10,6 +10,7 @@ use ferrite_abi::event::FunctionState;
 use ferrite_abi::ids::FunctionKind;
 
 use crate::config::Config;
+use crate::crash::Trail;
 use crate::dirty::DirtyLogs;
 use crate::faults::{
     Faults,
@@ -64,6 +65,8 @@ pub(crate) struct State {
     /// What the board keeps whatever happens.
     pub(crate) firmware: Firmware,
     pub(crate) traps: Traps,
+    /// What the firmware did last.
+    pub(crate) trail: Trail,
     /// The state in which VFs come.
     pub(crate) vf_policy: FunctionState,
     /// Index of the SF that is tried first when one is created.
@@ -88,6 +91,7 @@ saved!(State {
     faults,
     firmware,
     traps,
+    trail,
     vf_policy,
     next_sf,
     uplink_up,
@@ -168,6 +172,7 @@ impl State {
             faults,
             firmware: Firmware::default(),
             traps: Traps::default(),
+            trail: Trail::default(),
             vf_policy: FunctionState::ACTIVE,
             next_sf: 0,
             uplink_up: false,
@@ -261,6 +266,7 @@ impl State {
         }
         self.firmware.check()?;
         self.traps.check()?;
+        self.trail.check()?;
         self.check_migrations()?;
         self.check_switch()?;
         self.rates.check(|slot| {

@@ -2,23 +2,34 @@
 
 //! Images are written to the slot that is not running, and run after an activation.
 
-use ferrite_abi::admin::Status;
+use ferrite_abi::admin::{
+    Opcode,
+    Status,
+    Submission, //
+};
 use ferrite_abi::cmd::{
     ActivateFirmware,
     BeginFlash,
     EndFlash,
+    FaultKind,
     FirmwareInfo,
     FlashChunk,
     FlashOverwrite,
     Identify,
+    InjectFault,
     QueryFirmware,
-    WriteFlash, //
+    QueryLink,
+    ReadCrash,
+    WriteFlash,
+    ANY_OPCODE,
+    CRASH_COMMANDS, //
 };
 use ferrite_abi::firmware::{
     FirmwareComponent,
     ImageFault,
     MAX_IMAGE, //
 };
+use ferrite_abi::ids::FunctionId;
 use ferrite_abi::regs::{
     Control,
     FirmwareVersion, //
@@ -190,6 +201,43 @@ fn what_cannot_be_is_refused() {
     let mut driver = reset(&mut machine);
     let late = write(&mut machine, &mut driver, 150, &[0; 50]);
     assert_eq!(late, Err(Status::BAD_STATE));
+}
+
+#[test]
+fn what_the_firmware_did_before_it_stopped_is_kept() {
+    let mut machine = Machine::new(Config {
+        faults: true,
+        ..Config::default()
+    });
+    let mut driver = Driver::start(&mut machine, PciFn::PF);
+    let (_, dump) = driver.fetch(&mut machine, ReadCrash {}).unwrap();
+    assert_eq!((dump.crashes.get(), dump.count.get()), (0, 0));
+    for _ in 0..2 * CRASH_COMMANDS {
+        driver.fetch(&mut machine, Identify {}).unwrap();
+    }
+    let fault = InjectFault {
+        kind: U16::new(FaultKind::HANG.0),
+        opcode: U16::new(ANY_OPCODE),
+        count: U32::new(1),
+        ..InjectFault::default()
+    };
+    driver.send(&mut machine, fault).unwrap();
+    let last = Submission::new(0x1234, FunctionId::PF, QueryLink {});
+    driver.submit(&mut machine, &last);
+    machine.settle();
+    let mut driver = reset(&mut machine);
+    let (_, dump) = driver.fetch(&mut machine, ReadCrash {}).unwrap();
+    assert_eq!(dump.crashes.get(), 1);
+    assert_eq!(dump.count.get() as usize, CRASH_COMMANDS);
+    assert_eq!(dump.firmware.get(), FIRMWARE.0);
+    let [.., before, last] = dump.commands;
+    assert_eq!(before.opcode.get(), Opcode::INJECT_FAULT.0);
+    assert_eq!(before.status.get(), Status::OK.0);
+    assert_eq!(last.opcode.get(), Opcode::QUERY_LINK.0);
+    assert_eq!((last.tag.get(), last.status.get()), (0x1234, 0xffff));
+    machine.migrate();
+    let (_, again) = driver.fetch(&mut machine, ReadCrash {}).unwrap();
+    assert_eq!(again.crashes.get(), 1);
 }
 
 #[test]
