@@ -19,10 +19,7 @@ use ferrite_abi::{
     bar::Doorbell,
     cmd::QueryQueue,
     event::QueueSyndrome,
-    wire::{
-        IntoBytes,
-        U16, //
-    },
+    wire::U16, //
 };
 use ferrite_aux::{
     Ailment,
