@@ -9,7 +9,12 @@ use ferrite_abi::desc::{
     RxFlags, //
 };
 
-use crate::packet::VLAN_TAG;
+use crate::packet::{
+    Ip,
+    UDP,
+    UDP_HEADER,
+    VLAN_TAG, //
+};
 use crate::save::{
     saved,
     LoadError,
@@ -52,8 +57,11 @@ impl Waiting {
         }
         // All but the first brought their headers for nothing.
         let l4 = usize::from(self.about.l4_offset.get());
-        let length = self.bytes.get(l4 + 12).map_or(0, |byte| byte >> 4);
-        let headers = l4 + usize::from(length) * 4 + tag;
+        let length = match Ip::find(&self.bytes) {
+            Some(ip) if ip.protocol == UDP => UDP_HEADER,
+            _ => usize::from(self.bytes.get(l4 + 12).map_or(0, |byte| byte >> 4)) * 4,
+        };
+        let headers = l4 + length + tag;
         let count = usize::from(self.about.segments.get()).max(1);
         let bytes = self.bytes.len() + tag + (count - 1) * headers;
         (count as u64, bytes)

@@ -17,6 +17,8 @@ pub(crate) const IPIP: u8 = 4;
 pub(crate) const IPV6: u8 = 41;
 /// Protocol number of UDP.
 pub(crate) const UDP: u8 = 17;
+/// Length of a UDP header.
+pub(crate) const UDP_HEADER: usize = 8;
 /// Protocol number of SCTP.
 pub(crate) const SCTP: u8 = 132;
 /// Protocol number of ICMP for IPv4.

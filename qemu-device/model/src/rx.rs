@@ -128,9 +128,14 @@ impl<'a> Arrival<'a> {
         self.verdict == Verdict::Right
     }
 
-    /// Returns it as a segment, if it is one of TCP.
-    fn segment(&self) -> Option<Segment<'a>> {
-        Segment::of(self.frame, self.ip.as_ref()?, self.vlan.is_some())
+    /// Returns the verdict on its checksums.
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Returns it as a segment, if it is one of TCP; `bare` says that it is to be given without its tag.
+    pub(crate) fn segment(&self, bare: bool) -> Option<Segment<'a>> {
+        Segment::of(self.frame, self.ip.as_ref()?, bare && self.vlan.is_some())
     }
 
     /// Returns whether it may belong to a connection although it is not seen as a segment of it: as
@@ -670,7 +675,7 @@ impl Device {
         let mut result = Ok(());
         let mut pass = true;
         if queue.joins() {
-            if let Some(segment) = arrival.segment() {
+            if let Some(segment) = arrival.segment(true) {
                 let time = (now, queue.queue.coalesce_ns);
                 pass = (queue.held).offer(pool, &segment, arrival.verdict, &about, time);
             } else if arrival.may_be_of_connection() {

@@ -24,7 +24,7 @@ use crate::mac::Mac;
 pub(crate) const MAGIC: [u8; 8] = *b"FERRITE\0";
 
 /// Version of the stream. A device reads this one only.
-pub const SAVE_VERSION: u32 = 9;
+pub const SAVE_VERSION: u32 = 10;
 
 /// Why a stream cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,6 +81,11 @@ impl<'a> Segment<'a> {
         self.tcp()[13] & PSH != 0
     }
 
+    /// Returns whether the sender says that it slowed down: of segments that are joined only the first may.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.tcp()[13] & CWR != 0
+    }
+
     /// Returns whether it may be joined with others; `verdict` is that on the checksums of its frame.
     pub(crate) fn can_join(&self, verdict: Verdict) -> bool {
         let is_right = match self.tunnel {

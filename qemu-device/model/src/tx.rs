@@ -115,7 +115,7 @@ impl TxQueue {
 
 /// Room in front of a packet in scratch memory: for a VLAN tag, and for what a virtio driver puts
 /// there.
-pub(crate) const HEADROOM: usize = 16;
+pub(crate) const HEADROOM: usize = 32;
 
 const _: () = assert!(VLAN_TAG <= HEADROOM);
 

@@ -7,6 +7,7 @@
 //! those of the function's own queues, which it does not have meanwhile.
 
 mod control;
+mod datagrams;
 mod packed;
 mod queue;
 mod rx;
@@ -77,6 +78,8 @@ pub(crate) const FEATURES: u64 = feature::CSUM
     | feature::CTRL_GUEST_OFFLOADS
     | feature::MTU
     | feature::MAC
+    | feature::GUEST_TSO4
+    | feature::GUEST_TSO6
     | feature::HOST_TSO4
     | feature::HOST_TSO6
     | feature::HOST_ECN
@@ -97,7 +100,10 @@ pub(crate) const FEATURES: u64 = feature::CSUM
     | feature::ORDER_PLATFORM
     | feature::NOTIFICATION_DATA
     | feature::RING_RESET
+    | feature::GUEST_USO4
+    | feature::GUEST_USO6
     | feature::HOST_USO
+    | feature::HASH_REPORT
     | feature::RSS
     | feature::SPEED_DUPLEX;
 
@@ -106,6 +112,10 @@ const NEEDED: u64 = feature::VERSION_1 | feature::ACCESS_PLATFORM;
 
 /// Features, each with those of which it needs one (5.1.3.1).
 const DEPENDENCIES: &[(u64, u64)] = &[
+    (feature::GUEST_TSO4, feature::GUEST_CSUM),
+    (feature::GUEST_TSO6, feature::GUEST_CSUM),
+    (feature::GUEST_USO4, feature::GUEST_CSUM),
+    (feature::GUEST_USO6, feature::GUEST_CSUM),
     (feature::HOST_TSO4, feature::CSUM),
     (feature::HOST_TSO6, feature::CSUM),
     (feature::HOST_USO, feature::CSUM),
@@ -117,6 +127,7 @@ const DEPENDENCIES: &[(u64, u64)] = &[
     (feature::MQ, feature::CTRL_VQ),
     (feature::CTRL_MAC_ADDR, feature::CTRL_VQ),
     (feature::RSS, feature::CTRL_VQ),
+    (feature::HASH_REPORT, feature::CTRL_VQ),
     (feature::CTRL_GUEST_OFFLOADS, feature::CTRL_VQ),
 ];
 
@@ -468,7 +479,7 @@ impl Virtio {
         let mut dropped = 0;
         for place in &mut self.queues {
             if let Some(mut queue) = place.take() {
-                dropped += queue.waiting.clear(pool);
+                dropped += queue.drop_waiting(pool);
             }
         }
         dropped
@@ -478,6 +489,7 @@ impl Virtio {
     pub(crate) fn adopt(&self, pool: &mut Pool) {
         for queue in self.queues.iter().flatten() {
             pool.adopt(&queue.waiting);
+            pool.adopt_bytes(queue.held.bytes() + queue.datagrams.bytes());
         }
     }
 }
@@ -671,7 +683,7 @@ impl Device {
             .and_then(|virtio| virtio.queues.get_mut(usize::from(index)))
             .ok_or(Status::INVALID_FIELD)?;
         let mut queue = place.take().ok_or(Status::BAD_STATE)?;
-        function.port.stats.rx_no_buffer += queue.waiting.clear(&mut self.pool);
+        function.port.stats.rx_no_buffer += queue.drop_waiting(&mut self.pool);
         Ok(VirtqueueState {
             ready: 0,
             ..queue.state()
@@ -697,7 +709,7 @@ impl Device {
             return;
         };
         queue.syndrome = syndrome;
-        function.port.stats.rx_no_buffer += queue.waiting.clear(&mut self.pool);
+        function.port.stats.rx_no_buffer += queue.drop_waiting(&mut self.pool);
         virtio.status |= status::NEEDS_RESET;
         host.trace(&Trace::QueueStopped {
             function: slot.id().0,

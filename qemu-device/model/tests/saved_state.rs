@@ -277,8 +277,8 @@ fn bad_streams_are_refused_with_a_reason() {
     assert_eq!(device.load(&[]), Err(LoadError::Truncated));
     assert_eq!(device.load(b"FERRITEx........"), Err(LoadError::Magic));
     let mut other_version = good.clone();
-    other_version[8] = 9;
-    assert_eq!(device.load(&other_version), Err(LoadError::Version(9)));
+    other_version[8] = 0xff;
+    assert_eq!(device.load(&other_version), Err(LoadError::Version(0xff)));
     let mut longer = good.clone();
     longer.push(0);
     assert_eq!(device.load(&longer), Err(LoadError::Trailing));

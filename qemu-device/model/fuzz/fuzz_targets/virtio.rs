@@ -169,7 +169,7 @@ fuzz_target!(|data: &[u8]| {
     let mut machine = machine();
     let m = &mut machine;
     // All that can be agreed on but the needs of one layout.
-    let all = 0x1100_0000_20ff_9807 | feature::INDIRECT_DESC | feature::IN_ORDER;
+    let all = 0x13c0_0000_20ff_9987 | feature::INDIRECT_DESC | feature::IN_ORDER;
     let mut targets = Vec::new();
     for (function, layout) in [(PciFn::PF, 0), (PciFn::vf(0), feature::RING_PACKED)] {
         let mut driver = Driver::start(m, function);

@@ -32,14 +32,19 @@ use crate::testing::{
     Machine, //
 };
 
-/// Length of the header in front of each packet.
+/// Length of the header in front of each packet, without what [`feature::HASH_REPORT`] adds.
 pub const HEADER: usize = 12;
+/// Bytes that [`feature::HASH_REPORT`] adds.
+const HASH: usize = 8;
 
 /// Feature bits that the tests name.
 #[allow(missing_docs, reason = "the names are those of the specification")]
 pub mod feature {
     pub const CSUM: u64 = 1 << 0;
     pub const GUEST_CSUM: u64 = 1 << 1;
+    pub const CTRL_GUEST_OFFLOADS: u64 = 1 << 2;
+    pub const GUEST_TSO4: u64 = 1 << 7;
+    pub const GUEST_TSO6: u64 = 1 << 8;
     pub const HOST_TSO4: u64 = 1 << 11;
     pub const HOST_TSO6: u64 = 1 << 12;
     pub const MRG_RXBUF: u64 = 1 << 15;
@@ -54,7 +59,10 @@ pub mod feature {
     pub const ACCESS_PLATFORM: u64 = 1 << 33;
     pub const RING_PACKED: u64 = 1 << 34;
     pub const IN_ORDER: u64 = 1 << 35;
+    pub const GUEST_USO4: u64 = 1 << 54;
+    pub const GUEST_USO6: u64 = 1 << 55;
     pub const HOST_USO: u64 = 1 << 56;
+    pub const HASH_REPORT: u64 = 1 << 57;
     pub const RSS: u64 = 1 << 60;
 }
 
@@ -502,6 +510,15 @@ impl VirtioNet {
         driver.send_about(machine, self.function, disable)
     }
 
+    /// Returns the length of the header in front of each packet.
+    pub fn header(&self) -> usize {
+        if self.features & feature::HASH_REPORT != 0 {
+            HEADER + HASH
+        } else {
+            HEADER
+        }
+    }
+
     /// Transmits a frame behind a header, in pieces of at most `piece` bytes.
     pub fn transmit(
         &mut self,
@@ -511,7 +528,8 @@ impl VirtioNet {
         frame: &[u8],
         piece: usize,
     ) {
-        let bytes = [&header, frame].concat();
+        let rest = vec![0; self.header() - HEADER];
+        let bytes = [&header[..], &rest, frame].concat();
         let pieces: Vec<_> = bytes
             .chunks(piece)
             .map(|bytes| {

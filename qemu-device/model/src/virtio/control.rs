@@ -24,7 +24,11 @@ use crate::mac::Mac;
 use crate::slot::Slot;
 
 /// Features of receiving that the driver can turn on and off.
-pub(crate) const OFFLOADS: u64 = feature::GUEST_CSUM;
+pub(crate) const OFFLOADS: u64 = feature::GUEST_CSUM
+    | feature::GUEST_TSO4
+    | feature::GUEST_TSO6
+    | feature::GUEST_USO4
+    | feature::GUEST_USO6;
 
 /// Commands of one queue after which it is another queue's turn.
 const TURN: usize = 64;
@@ -69,6 +73,14 @@ impl<'a> Fields<'a> {
             1 => Some(true),
             _ => None,
         }
+    }
+
+    /// Reads a key, whose length comes first.
+    fn key(&mut self) -> Option<[u8; RSS_KEY]> {
+        let length = usize::from(self.u8()?);
+        let mut key = [0; RSS_KEY];
+        key.get_mut(..length)?.copy_from_slice(self.bytes(length)?);
+        Some(key)
     }
 
     /// Reads a table of addresses: a number of them, and them.
@@ -162,6 +174,7 @@ impl Device {
             (ctrl::VLAN, _) => feature::CTRL_VLAN,
             (ctrl::ANNOUNCE, _) => feature::GUEST_ANNOUNCE,
             (ctrl::MQ, ctrl::MQ_VQ_PAIRS_SET) => feature::MQ,
+            (ctrl::MQ, ctrl::MQ_HASH_CONFIG) => feature::HASH_REPORT,
             (ctrl::MQ, _) => feature::RSS,
             (ctrl::GUEST_OFFLOADS, _) => feature::CTRL_GUEST_OFFLOADS,
             _ => return None,
@@ -250,13 +263,13 @@ impl Device {
     /// Sets which queue pairs are used, and how packets are spread over them.
     fn control_mq(&mut self, slot: Slot, command: u8, fields: &mut Fields<'_>) -> Option<()> {
         let virtio = self.virtio_mut(slot)?;
-        let steering = match command {
+        match command {
             ctrl::MQ_VQ_PAIRS_SET => {
                 let pairs = fields.u16()?;
                 if !(1..=virtio.pairs).contains(&pairs) {
                     return None;
                 }
-                Steering::over(pairs)?
+                virtio.steering.spread(pairs)?;
             }
             ctrl::MQ_RSS_CONFIG => {
                 let types = fields.u32()?;
@@ -268,10 +281,7 @@ impl Device {
                     .map(|entry| u16::from_le_bytes([entry[0], entry[1]]))
                     .collect();
                 let pairs = fields.u16()?;
-                let length = usize::from(fields.u8()?);
-                let mut key = [0; RSS_KEY];
-                key.get_mut(..length)?
-                    .copy_from_slice(fields.bytes(length)?);
+                let key = fields.key()?;
                 if !(1..=virtio.pairs).contains(&pairs) {
                     return None;
                 }
@@ -279,11 +289,16 @@ impl Device {
                 if steering.highest() >= virtio.pairs {
                     return None;
                 }
-                steering
+                virtio.steering = steering;
+            }
+            ctrl::MQ_HASH_CONFIG => {
+                let types = fields.u32()?;
+                // Reserved. Linux leaves a number there that means something in the other command.
+                fields.array::<8>()?;
+                virtio.steering.tell_hashes(types, fields.key()?)?;
             }
             _ => return None,
-        };
-        virtio.steering = steering;
+        }
         Some(())
     }
 }

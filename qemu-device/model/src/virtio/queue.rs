@@ -18,6 +18,7 @@ use ferrite_abi::wire::{
     U16, //
 };
 
+use super::datagrams::Datagrams;
 use super::packed::Packed;
 use super::space::Space;
 use super::spec::{
@@ -25,8 +26,12 @@ use super::spec::{
     feature, //
 };
 use super::split::Split;
-use crate::backlog::Backlog;
+use crate::backlog::{
+    Backlog,
+    Pool, //
+};
 use crate::bus::Bus;
+use crate::coalesce::Held;
 use crate::host::DmaFault;
 use crate::save::{
     saved,
@@ -276,6 +281,10 @@ pub(crate) struct Virtqueue {
     done: Vec<Used>,
     /// Packets that wait for buffers.
     pub(crate) waiting: Backlog,
+    /// Segments that wait for others, until the device has done what it has to do now.
+    pub(crate) held: Held,
+    /// As `held`, for datagrams.
+    pub(crate) datagrams: Datagrams,
     pub(crate) stats: VirtqueueStats,
 }
 
@@ -287,6 +296,8 @@ saved!(Virtqueue {
     starved,
     done,
     waiting,
+    held,
+    datagrams,
     stats
 });
 
@@ -315,6 +326,8 @@ impl Virtqueue {
             starved: false,
             done: Vec::new(),
             waiting: Backlog::default(),
+            held: Held::default(),
+            datagrams: Datagrams::default(),
             stats: VirtqueueStats::default(),
         };
         queue.is_possible().then_some(queue)
@@ -348,11 +361,17 @@ impl Virtqueue {
             .values()
             .iter()
             .all(|value| *value <= u64::MAX / 2);
+        self.datagrams.check()?;
         if self.is_possible() && kind && vector && done && slots && stats {
             Ok(())
         } else {
             Err(LoadError::Invalid("virtqueue"))
         }
+    }
+
+    /// Drops the packets that wait. Returns how many there were.
+    pub(crate) fn drop_waiting(&mut self, pool: &mut Pool) -> u64 {
+        self.waiting.clear(pool) + self.held.clear(pool) + self.datagrams.clear(pool)
     }
 
     /// Returns whether the queue works.

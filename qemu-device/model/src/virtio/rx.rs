@@ -10,7 +10,8 @@ use ferrite_abi::desc::{
 use ferrite_abi::event::QueueSyndrome;
 use ferrite_abi::wire::{
     IntoBytes,
-    U16, //
+    U16,
+    U32, //
 };
 
 use super::queue::{
@@ -19,27 +20,41 @@ use super::queue::{
     Virtqueue, //
 };
 use super::spec::{
+    self,
     feature,
+    gso,
+    hash,
+    HashHdr,
     NetHdr,
     HDR_DATA_VALID,
-    NET_HDR, //
+    HDR_NEEDS_CSUM, //
 };
-use super::{
-    Role,
-    Virtio, //
-};
+use super::Role;
 use crate::backlog::Pool;
 use crate::bus::bus;
+use crate::checksum::Sum;
 use crate::device::Device;
 use crate::function::Function;
 use crate::host::{
     DmaFault,
     Host, //
 };
-use crate::packet::destination;
+use crate::packet::{
+    destination,
+    tcp_headers,
+    Ip,
+    TCP,
+    UDP,
+    UDP_HEADER, //
+};
 use crate::port::Port;
 use crate::rx::Arrival;
 use crate::slot::Slot;
+
+/// Offset of the checksum in a TCP header.
+const TCP_CHECKSUM: usize = 16;
+/// Offset of the checksum in a UDP header.
+const UDP_CHECKSUM: usize = 6;
 
 /// What became of a packet.
 enum Outcome {
@@ -47,25 +62,156 @@ enum Outcome {
     Filled,
     /// There are no buffers for it.
     NoRoom,
+    /// It is longer than all buffers that the queue can hold.
+    TooLong,
     /// A buffer could not be written.
     DmaFault,
+}
+
+/// What there is for a packet.
+enum Room {
+    /// These buffers.
+    Enough(Vec<Chain>),
+    /// No buffers yet.
+    None,
+    /// Not enough, and never will be.
+    Never,
 }
 
 /// How a queue receives.
 #[derive(Clone, Copy, Debug)]
 struct Receiver {
+    /// Length of the header in front of a packet.
+    header: usize,
     /// Whether a packet may take several buffers.
     mergeable: bool,
     /// Whether the driver wants to know of right checksums.
     checksums: bool,
+    /// Whether segments of TCP are joined that came by IPv4, by IPv6.
+    segments: [bool; 2],
+    /// Whether datagrams of UDP are.
+    datagrams: [bool; 2],
 }
 
 impl Receiver {
     fn new(features: u64, offloads: u64) -> Self {
+        let checksums = offloads & feature::GUEST_CSUM != 0;
+        let joins = |feature| checksums && offloads & feature != 0;
         Self {
+            header: spec::header(features),
             mergeable: features & feature::MRG_RXBUF != 0,
-            checksums: offloads & feature::GUEST_CSUM != 0,
+            checksums,
+            segments: [joins(feature::GUEST_TSO4), joins(feature::GUEST_TSO6)],
+            datagrams: [joins(feature::GUEST_USO4), joins(feature::GUEST_USO6)],
         }
+    }
+
+    /// Keeps a segment or datagram for others that go on from it, which are likely to come before the device has done what
+    /// it has to do now. Returns whether the frame is to be handed over as it is, after what is ready.
+    fn join(
+        self,
+        queue: &mut Virtqueue,
+        pool: &mut Pool,
+        (arrival, bare): (&Arrival<'_>, bool),
+        about: &RxCompletion,
+        now: u64,
+    ) -> bool {
+        let Some(ip) = arrival.ip() else {
+            return true;
+        };
+        let v6 = usize::from(ip.v6);
+        if self.datagrams[v6] && ip.protocol == UDP {
+            return queue.datagrams.offer(pool, arrival, bare, about);
+        }
+        if !self.segments[v6] {
+            return true;
+        }
+        let joined = arrival
+            .segment(bare)
+            .filter(|segment| segment.tunnel.is_none() && !segment.is_congested());
+        match joined {
+            // Any time will do: it is over when the device has nothing more to do.
+            Some(segment) => (queue.held).offer(pool, &segment, arrival.verdict(), about, (now, 1)),
+            None => {
+                // It may be of a connection of which something waits.
+                queue.held.release_all();
+                true
+            }
+        }
+    }
+
+    /// Puts joined segments and datagrams that are ready into buffers.
+    fn hand_over(
+        self,
+        queue: &mut Virtqueue,
+        dma: &mut Dma<'_, '_>,
+        pool: &mut Pool,
+        port: &mut Port,
+    ) -> Result<(), QueueSyndrome> {
+        let mut result = Ok(());
+        while let Some(packet) = queue.held.pop().or_else(|| queue.datagrams.pop()) {
+            if result.is_ok() {
+                let told = (packet.about, packet.on_wire());
+                result = self.place(queue, dma, pool, port, [&packet.bytes, &[]], told);
+            }
+            pool.give_back(packet.bytes);
+        }
+        result
+    }
+
+    /// Hands over what still waits for others, and writes the used entries.
+    fn finish(
+        self,
+        queue: &mut Virtqueue,
+        dma: &mut Dma<'_, '_>,
+        pool: &mut Pool,
+        port: &mut Port,
+    ) -> Result<(), QueueSyndrome> {
+        queue.held.release_all();
+        queue.datagrams.release();
+        self.hand_over(queue, dma, pool, port)?;
+        queue.publish(dma)
+    }
+
+    /// Writes the header in front of a packet of which `about` is said and which takes so many buffers.
+    fn describe(self, bytes: &mut [u8], about: &RxCompletion, buffers: u16) {
+        let (header, frame) = bytes.split_at_mut(self.header);
+        let flags = RxFlags(about.flags.get());
+        let ip = Ip::find(frame);
+        let mut whole = HashHdr::default();
+        whole.plain.num_buffers = U16::new(buffers);
+        match &ip {
+            Some(ip) if flags.contains(RxFlags::COALESCED) => {
+                let (kind, headers, checksum) = match (ip.protocol, ip.v6) {
+                    (UDP, _) => (gso::UDP_L4, ip.payload + UDP_HEADER, UDP_CHECKSUM),
+                    (_, v6) => {
+                        let headers = tcp_headers(frame).unwrap_or(ip.payload);
+                        let kind = if v6 { gso::TCPV6 } else { gso::TCPV4 };
+                        (kind, headers, TCP_CHECKSUM)
+                    }
+                };
+                whole.plain = NetHdr {
+                    flags: HDR_NEEDS_CSUM,
+                    gso_type: kind,
+                    // CAST: offsets in the headers of a packet.
+                    hdr_len: U16::new(headers as u16),
+                    gso_size: about.mss,
+                    csum_start: U16::new(ip.payload as u16),
+                    csum_offset: U16::new(checksum as u16),
+                    ..whole.plain
+                };
+                leave_checksum(frame, ip, checksum);
+            }
+            _ if flags.contains(RxFlags::CSUM_OK) && self.checksums => {
+                whole.plain.flags = HDR_DATA_VALID;
+            }
+            _ => {}
+        }
+        if flags.contains(RxFlags::HASH) {
+            whole.value = about.hash;
+            whole.report = U16::new(ip.map_or(0, |ip| report(&ip, flags)));
+        }
+        header.copy_from_slice(&whole.as_bytes()[..self.header]);
     }
 
     /// Puts a packet into buffers, if there are any for it.
@@ -76,25 +222,18 @@ impl Receiver {
         parts: [&[u8]; 2],
         about: &RxCompletion,
     ) -> Result<Outcome, QueueSyndrome> {
-        let length = NET_HDR + parts[0].len() + parts[1].len();
-        let Some(chains) = self.take_room(queue, dma, length)? else {
-            return Ok(Outcome::NoRoom);
-        };
-        let right = RxFlags(about.flags.get()).contains(RxFlags::CSUM_OK);
-        let header = NetHdr {
-            flags: if right && self.checksums {
-                HDR_DATA_VALID
-            } else {
-                0
-            },
-            // CAST: no more than the queue has entries.
-            num_buffers: U16::new(chains.len() as u16),
-            ..NetHdr::default()
+        let length = self.header + parts[0].len() + parts[1].len();
+        let chains = match self.take_room(queue, dma, length)? {
+            Room::Enough(chains) => chains,
+            Room::None => return Ok(Outcome::NoRoom),
+            Room::Never => return Ok(Outcome::TooLong),
         };
         let mut bytes = Vec::with_capacity(length);
-        bytes.extend_from_slice(header.as_bytes());
+        bytes.resize(self.header, 0);
         bytes.extend_from_slice(parts[0]);
         bytes.extend_from_slice(parts[1]);
+        // CAST: no more than the queue has entries.
+        self.describe(&mut bytes, about, chains.len() as u16);
         let mut rest = bytes.as_slice();
         let mut written = Vec::with_capacity(chains.len());
         for chain in &chains {
@@ -118,7 +257,7 @@ impl Receiver {
             queue.give_back(chain, length as u32);
         }
         queue.stats.packets += 1;
-        queue.stats.bytes += (length - NET_HDR) as u64;
+        queue.stats.bytes += (length - self.header) as u64;
         Ok(Outcome::Filled)
     }
 
@@ -129,7 +268,7 @@ impl Receiver {
         queue: &mut Virtqueue,
         dma: &mut Dma<'_, '_>,
         length: usize,
-    ) -> Result<Option<Vec<Chain>>, QueueSyndrome> {
+    ) -> Result<Room, QueueSyndrome> {
         let start = queue.ring();
         let mut chains = Vec::new();
         let mut room = 0;
@@ -138,18 +277,22 @@ impl Receiver {
         loop {
             let mut chain = Chain::default();
             if queue.pop(dma, &mut chain)? {
-                let small = chains.is_empty() && chain.writable() < NET_HDR as u64;
+                let small = chains.is_empty() && chain.writable() < self.header as u64;
                 if chain.readable() > 0 || small {
                     return Err(QueueSyndrome::BAD_CHAIN);
                 }
                 room += chain.writable();
                 chains.push(chain);
                 if room >= length as u64 {
-                    return Ok(Some(chains));
+                    return Ok(Room::Enough(chains));
                 }
                 // A driver that takes packets whole gives buffers that are large enough.
-                if !self.mergeable || chains.len() >= usize::from(queue.areas.size) {
+                if !self.mergeable {
                     return Err(QueueSyndrome::BAD_CHAIN);
+                }
+                if chains.len() >= usize::from(queue.areas.size) {
+                    queue.rewind(start, chains.len());
+                    return Ok(Room::Never);
                 }
                 continue;
             }
@@ -158,13 +301,13 @@ impl Receiver {
                 queue.rewind(start, chains.len());
                 // If there are some after all, the next packet will find them.
                 queue.starved = none;
-                return Ok(None);
+                return Ok(Room::None);
             }
             parked = true;
         }
     }
 
-    /// Puts a packet into buffers or keeps it, and counts it.
+    /// Puts a packet into buffers or keeps it, and counts it; it was `wire` packets and bytes.
     fn place(
         self,
         queue: &mut Virtqueue,
@@ -172,21 +315,20 @@ impl Receiver {
         pool: &mut Pool,
         port: &mut Port,
         parts: [&[u8]; 2],
-        about: RxCompletion,
+        (about, wire): (RxCompletion, (u64, usize)),
     ) -> Result<(), QueueSyndrome> {
-        let length = parts[0].len() + parts[1].len();
         let outcome = if queue.waiting.is_empty() && !queue.starved {
             self.receive(queue, dma, parts, &about)?
         } else {
             Outcome::NoRoom
         };
         match outcome {
-            Outcome::Filled => port.count_received(destination(parts[0]), (1, length)),
-            Outcome::DmaFault => port.stats.rx_dma_fault += 1,
+            Outcome::Filled => port.count_received(destination(parts[0]), wire),
+            Outcome::DmaFault => port.stats.rx_dma_fault += wire.0,
             Outcome::NoRoom if queue.waiting.push(pool, parts, about) => {}
-            Outcome::NoRoom => {
-                queue.stats.dropped += 1;
-                port.stats.rx_no_buffer += 1;
+            Outcome::NoRoom | Outcome::TooLong => {
+                queue.stats.dropped += wire.0;
+                port.stats.rx_no_buffer += wire.0;
             }
         }
         if queue.has_batch() {
@@ -212,10 +354,14 @@ impl Receiver {
                     break;
                 }
                 Ok(Outcome::Filled) => {
-                    port.count_received(destination(&packet.bytes), (1, packet.bytes.len()));
+                    port.count_received(destination(&packet.bytes), packet.on_wire());
                 }
-                Ok(Outcome::DmaFault) => port.stats.rx_dma_fault += 1,
-                Err(_) => port.stats.rx_no_buffer += 1,
+                Ok(Outcome::DmaFault) => port.stats.rx_dma_fault += packet.on_wire().0,
+                Ok(Outcome::TooLong) => {
+                    queue.stats.dropped += packet.on_wire().0;
+                    port.stats.rx_no_buffer += packet.on_wire().0;
+                }
+                Err(_) => port.stats.rx_no_buffer += packet.on_wire().0,
             }
             pool.give_back(packet.bytes);
             result?;
@@ -227,10 +373,25 @@ impl Receiver {
     }
 }
 
-impl Virtio {
-    /// Returns the receive queue that a packet goes to.
-    fn receiving(&self, arrival: &Arrival<'_>) -> u16 {
-        2 * self.steering.pair(arrival.ip(), arrival.frame())
+/// Returns which hash a packet has of which so much is said.
+fn report(ip: &Ip, flags: RxFlags) -> u16 {
+    let kind = match (flags.contains(RxFlags::HASH_L4), ip.protocol) {
+        (false, _) => hash::report::IP,
+        (true, TCP) => hash::report::TCP,
+        (true, _) => hash::report::UDP,
+    };
+    kind + if ip.v6 { hash::report::V6 } else { 0 }
+}
+
+/// Leaves the checksum of a packet to its receiver: puts the sum of the pseudo-header in its place, so far behind the IP
+/// header.
+fn leave_checksum(frame: &mut [u8], ip: &Ip, offset: usize) {
+    let sum = Sum::default()
+        .pseudo(ip.addresses(frame), ip.protocol, ip.end - ip.payload)
+        .folded();
+    let at = ip.payload + offset;
+    if let Some(field) = frame.get_mut(at..at + 2) {
+        field.copy_from_slice(&sum.to_be_bytes());
     }
 }
 
@@ -260,16 +421,28 @@ impl Device {
             port.stats.rx_filtered += 1;
             return;
         }
-        let index = virtio.receiving(arrival);
+        let decided = virtio.steering.decide(arrival.ip(), arrival.frame());
+        let index = 2 * decided.queue;
         let receiver = Receiver::new(virtio.features, virtio.offloads);
         let Some((rings, data, queue)) = virtio.parts(index).filter(|(_, _, q)| q.runs()) else {
             port.stats.rx_no_buffer += 1;
             return;
         };
-        let mut about = RxCompletion::default();
-        if arrival.is_right() {
-            about.flags = U16::new(RxFlags::CSUM_OK.0);
+        let mut flags = RxFlags(0);
+        for (flag, counts) in [
+            (RxFlags::CSUM_OK, arrival.is_right()),
+            (RxFlags::HASH, decided.hash.is_some()),
+            (RxFlags::HASH_L4, decided.ports),
+        ] {
+            if counts {
+                flags = flags.with(flag);
+            }
         }
+        let about = RxCompletion {
+            hash: U32::new(decided.hash.unwrap_or_default()),
+            flags: U16::new(flags.0),
+            ..RxCompletion::default()
+        };
         self.pending.add(slot, 0, 1 << (index / 2));
         let mut bus = bus!(self, host, slot.pci());
         let mut dma = Dma {
@@ -277,7 +450,13 @@ impl Device {
             rings,
             data,
         };
-        let result = receiver.place(queue, &mut dma, &mut self.pool, port, parts, about);
+        let pool = &mut self.pool;
+        let pass = receiver.join(queue, pool, (arrival, bare), &about, self.now);
+        let mut result = receiver.hand_over(queue, &mut dma, pool, port);
+        if pass && result.is_ok() {
+            let told = (about, (1, parts[0].len() + parts[1].len()));
+            result = receiver.place(queue, &mut dma, pool, port, parts, told);
+        }
         if let Err(syndrome) = result {
             port.stats.rx_no_buffer += 1;
             self.break_virtqueue(host, slot, index, syndrome);
@@ -303,9 +482,9 @@ impl Device {
         });
     }
 
-    /// Writes the used entries of a queue that are due.
+    /// Hands over the segments of a queue that wait for others, and writes the used entries that are due.
     pub(crate) fn publish_virtqueue(&mut self, host: &mut dyn Host, slot: Slot, index: u16) {
-        self.with_queue(host, slot, index, |_, queue, dma, _, _| queue.publish(dma));
+        self.with_queue(host, slot, index, Receiver::finish);
     }
 
     /// Writes the used entries of all queues that are due.

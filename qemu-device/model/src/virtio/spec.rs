@@ -21,6 +21,8 @@ pub(crate) mod feature {
     pub(crate) const CTRL_GUEST_OFFLOADS: u64 = 1 << 2;
     pub(crate) const MTU: u64 = 1 << 3;
     pub(crate) const MAC: u64 = 1 << 5;
+    pub(crate) const GUEST_TSO4: u64 = 1 << 7;
+    pub(crate) const GUEST_TSO6: u64 = 1 << 8;
     pub(crate) const HOST_TSO4: u64 = 1 << 11;
     pub(crate) const HOST_TSO6: u64 = 1 << 12;
     pub(crate) const HOST_ECN: u64 = 1 << 13;
@@ -42,7 +44,10 @@ pub(crate) mod feature {
     pub(crate) const ORDER_PLATFORM: u64 = 1 << 36;
     pub(crate) const NOTIFICATION_DATA: u64 = 1 << 38;
     pub(crate) const RING_RESET: u64 = 1 << 40;
+    pub(crate) const GUEST_USO4: u64 = 1 << 54;
+    pub(crate) const GUEST_USO6: u64 = 1 << 55;
     pub(crate) const HOST_USO: u64 = 1 << 56;
+    pub(crate) const HASH_REPORT: u64 = 1 << 57;
     pub(crate) const RSS: u64 = 1 << 60;
     pub(crate) const SPEED_DUPLEX: u64 = 1 << 63;
 }
@@ -108,8 +113,25 @@ pub(crate) struct NetHdr {
     pub(crate) num_buffers: U16,
 }
 
-/// Length of [`NetHdr`].
-pub(crate) const NET_HDR: usize = size_of::<NetHdr>();
+/// Header of a packet with [`feature::HASH_REPORT`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct HashHdr {
+    pub(crate) plain: NetHdr,
+    pub(crate) value: U32,
+    /// One of [`hash::report`], or 0.
+    pub(crate) report: U16,
+    pub(crate) rsvd: U16,
+}
+
+/// Returns the length of the header of a packet with these features.
+pub(crate) const fn header(features: u64) -> usize {
+    if features & feature::HASH_REPORT != 0 {
+        size_of::<HashHdr>()
+    } else {
+        size_of::<NetHdr>()
+    }
+}
 
 /// The checksum is to be inserted, in [`NetHdr::flags`].
 pub(crate) const HDR_NEEDS_CSUM: u8 = 1;
@@ -157,6 +179,15 @@ pub(crate) mod hash {
     pub(crate) const UDPV6: u32 = 1 << 5;
     /// All of them.
     pub(crate) const ALL: u32 = IPV4 | TCPV4 | UDPV4 | IPV6 | TCPV6 | UDPV6;
+
+    /// Values of [`HashHdr::report`](super::HashHdr::report) for IPv4.
+    pub(crate) mod report {
+        pub(crate) const IP: u16 = 1;
+        pub(crate) const TCP: u16 = 2;
+        pub(crate) const UDP: u16 = 3;
+        /// What is added for IPv6.
+        pub(crate) const V6: u16 = 3;
+    }
 }
 
 /// Classes and commands of the control queue (5.1.6.5).
@@ -186,6 +217,7 @@ pub(crate) mod ctrl {
     pub(crate) const MQ: u8 = 4;
     pub(crate) const MQ_VQ_PAIRS_SET: u8 = 0;
     pub(crate) const MQ_RSS_CONFIG: u8 = 1;
+    pub(crate) const MQ_HASH_CONFIG: u8 = 2;
 
     pub(crate) const GUEST_OFFLOADS: u8 = 5;
     pub(crate) const GUEST_OFFLOADS_SET: u8 = 0;

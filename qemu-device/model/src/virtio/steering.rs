@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which queue pair of a virtio-net device receives a packet.
+//! Which queue pair of a virtio-net device receives a packet, and which hash is told with it.
 
 use ferrite_abi::cmd::{
     RssFields,
@@ -15,7 +15,8 @@ use super::spec::hash;
 use crate::packet::Ip;
 use crate::rss::{
     Hashing,
-    Rss, //
+    Rss,
+    Scaled, //
 };
 use crate::save::{
     saved,
@@ -48,12 +49,18 @@ pub(crate) struct Steering {
     rss: Option<Rss>,
     /// Pair that receives what is not hashed.
     unclassified: u16,
+    /// Whether the driver said what is hashed for that, and so knows what to make of the hash.
+    by_driver: bool,
+    /// What is hashed for the driver, if it wants another hash.
+    hashes: Option<Rss>,
 }
 
 saved!(Steering {
     pairs,
     rss,
-    unclassified
+    unclassified,
+    by_driver,
+    hashes
 });
 
 impl Default for Steering {
@@ -62,13 +69,45 @@ impl Default for Steering {
             pairs: 1,
             rss: None,
             unclassified: 0,
+            by_driver: false,
+            hashes: None,
         }
     }
 }
 
+/// Returns what hashes of these types are over, if there are such types.
+fn hashing(types: u32) -> Option<Hashing> {
+    let addresses = RssFields::SRC_IP.with(RssFields::DST_IP);
+    let ports = addresses
+        .with(RssFields::SRC_PORT)
+        .with(RssFields::DST_PORT);
+    let of = |with_ports, plain| {
+        if types & with_ports != 0 {
+            ports.0
+        } else if types & plain != 0 {
+            addresses.0
+        } else {
+            0
+        }
+    };
+    // In the order of `RssFlow`.
+    let fields = [
+        of(hash::TCPV4, hash::IPV4),
+        of(hash::UDPV4, hash::IPV4),
+        of(hash::TCPV6, hash::IPV6),
+        of(hash::UDPV6, hash::IPV6),
+        of(0, hash::IPV4),
+        of(0, hash::IPV6),
+    ];
+    if types & !hash::ALL != 0 {
+        return None;
+    }
+    Hashing::new(RssHash::FIELDS, fields, RssTransform::NONE)
+}
+
 impl Steering {
     /// Has the device itself spread packets over so many pairs.
-    pub(crate) fn over(pairs: u16) -> Option<Self> {
+    pub(crate) fn spread(&mut self, pairs: u16) -> Option<()> {
         let all = RssFields::SRC_IP
             .with(RssFields::DST_IP)
             .with(RssFields::SRC_PORT)
@@ -79,11 +118,17 @@ impl Steering {
         }
         let hashing = Hashing::new(RssHash::FIELDS, fields, RssTransform::NONE)?;
         let table = (0..MAX_TABLE).map(|entry| entry % pairs.max(1)).collect();
-        Some(Self {
-            pairs,
-            rss: (pairs > 1).then(|| Rss::new(hashing, OWN_KEY, table)),
-            unclassified: 0,
-        })
+        self.pairs = pairs;
+        self.rss = (pairs > 1).then(|| Rss::new(hashing, OWN_KEY, table));
+        self.unclassified = 0;
+        self.by_driver = false;
+        Some(())
+    }
+
+    /// Tells the driver hashes of these types, whatever packets are spread by.
+    pub(crate) fn tell_hashes(&mut self, types: u32, key: [u8; RSS_KEY]) -> Option<()> {
+        self.hashes = Some(Rss::new(hashing(types)?, key, vec![0]));
+        Some(())
     }
 
     /// Spreads packets as the driver says: by hashes of these types, over a table whose length is
@@ -95,35 +140,14 @@ impl Steering {
         unclassified: u16,
         pairs: u16,
     ) -> Option<Self> {
-        let addresses = RssFields::SRC_IP.with(RssFields::DST_IP);
-        let ports = addresses
-            .with(RssFields::SRC_PORT)
-            .with(RssFields::DST_PORT);
-        let of = |with_ports, plain| {
-            if types & with_ports != 0 {
-                ports.0
-            } else if types & plain != 0 {
-                addresses.0
-            } else {
-                0
-            }
-        };
-        // In the order of `RssFlow`.
-        let fields = [
-            of(hash::TCPV4, hash::IPV4),
-            of(hash::UDPV4, hash::IPV4),
-            of(hash::TCPV6, hash::IPV6),
-            of(hash::UDPV6, hash::IPV6),
-            of(0, hash::IPV4),
-            of(0, hash::IPV6),
-        ];
-        let known = types & !hash::ALL == 0;
-        let hashing = Hashing::new(RssHash::FIELDS, fields, RssTransform::NONE)?;
+        let hashing = hashing(types)?;
         let sized = table.len().is_power_of_two() && table.len() <= usize::from(MAX_TABLE);
-        (known && sized).then(|| Self {
+        sized.then(|| Self {
             pairs,
             rss: Some(Rss::new(hashing, key, table)),
             unclassified,
+            by_driver: true,
+            hashes: None,
         })
     }
 
@@ -132,16 +156,19 @@ impl Steering {
         self.pairs
     }
 
-    /// Returns the pair that receives a packet.
-    pub(crate) fn pair(&self, ip: Option<&Ip>, frame: &[u8]) -> u16 {
-        let Some(rss) = &self.rss else {
-            return 0;
+    /// Decides on a packet: which pair receives it, and which hash is told.
+    pub(crate) fn decide(&self, ip: Option<&Ip>, frame: &[u8]) -> Scaled {
+        let spread = self.rss.as_ref().map(|rss| rss.scale(ip, frame));
+        let queue = match &spread {
+            Some(spread) if spread.hash.is_some() => spread.queue,
+            Some(_) => self.unclassified,
+            None => 0,
         };
-        let scaled = rss.scale(ip, frame);
-        match scaled.hash {
-            Some(_) => scaled.queue,
-            None => self.unclassified,
-        }
+        let told = match &self.hashes {
+            Some(hashes) => hashes.scale(ip, frame),
+            None => spread.filter(|_| self.by_driver).unwrap_or_default(),
+        };
+        Scaled { queue, ..told }
     }
 
     /// Returns the highest pair that it leads to.
@@ -153,9 +180,11 @@ impl Steering {
     /// Checks what was loaded into a device with so many pairs.
     pub(crate) fn check(&self, pairs: u16) -> Result<(), LoadError> {
         let table = self.rss.as_ref().map_or(1, Rss::entries);
+        let hashes = self.hashes.as_ref().map_or(1, Rss::entries);
         if (1..=pairs).contains(&self.pairs)
             && self.highest() < pairs
             && table <= usize::from(MAX_TABLE)
+            && hashes == 1
         {
             Ok(())
         } else {
@@ -170,7 +199,7 @@ mod tests {
     use crate::testing::frame;
 
     fn pair(steering: &Steering, bytes: &[u8]) -> u16 {
-        steering.pair(Ip::find(bytes).as_ref(), bytes)
+        steering.decide(Ip::find(bytes).as_ref(), bytes).queue
     }
 
     /// Exchanges addresses and ports of UDP over IPv4.
@@ -185,7 +214,8 @@ mod tests {
 
     #[test]
     fn flows_are_spread_and_both_directions_meet() {
-        let steering = Steering::over(4).unwrap();
+        let mut steering = Steering::default();
+        steering.spread(4).unwrap();
         let mut hit = [false; 4];
         for port in 0..64u16 {
             let mut bytes = frame::udp4(b"x");
@@ -204,6 +234,35 @@ mod tests {
         assert!(pair(&steering, &frame::tcp4(b"x")) < 2);
         assert_eq!(steering.highest(), 3);
         assert!(Steering::by(hash::TCPV4, [7; RSS_KEY], vec![0; 3], 0, 1).is_none());
+        assert_eq!(
+            steering.decide(Ip::find(&frame::udp4(b"x")).as_ref(), &frame::udp4(b"x")),
+            Scaled {
+                queue: 3,
+                ..Scaled::default()
+            }
+        );
         assert!(Steering::by(1 << 6, [7; RSS_KEY], vec![0], 0, 1).is_none());
+    }
+    #[test]
+    fn hash_is_told_only_of_what_the_driver_chose() {
+        let bytes = frame::tcp4(b"x");
+        let ip = Ip::find(&bytes);
+        let told = |steering: &Steering| steering.decide(ip.as_ref(), &bytes);
+        let mut steering = Steering::default();
+        steering.spread(4).unwrap();
+        assert_eq!(told(&steering).hash, None);
+        steering.tell_hashes(hash::IPV4, [7; RSS_KEY]).unwrap();
+        let addresses = told(&steering);
+        assert!(addresses.hash.is_some() && !addresses.ports);
+        // Whatever is told, packets stay where they were.
+        steering.tell_hashes(hash::TCPV4, [7; RSS_KEY]).unwrap();
+        let ports = told(&steering);
+        assert!(ports.hash != addresses.hash && ports.ports);
+        assert_eq!(ports.queue, addresses.queue);
+        steering.tell_hashes(hash::UDPV4, [7; RSS_KEY]).unwrap();
+        assert_eq!(told(&steering).hash, None);
+        assert!(steering.tell_hashes(1 << 6, [7; RSS_KEY]).is_none());
+        let steering = Steering::by(hash::TCPV4, [7; RSS_KEY], vec![0; 2], 0, 1).unwrap();
+        assert_eq!(told(&steering).hash, ports.hash);
     }
 }

@@ -16,11 +16,11 @@ use super::queue::{
     MAX_DONE, //
 };
 use super::spec::{
+    self,
     feature,
     gso,
     NetHdr,
-    HDR_NEEDS_CSUM,
-    NET_HDR, //
+    HDR_NEEDS_CSUM, //
 };
 use super::Virtio;
 use crate::device::Device;
@@ -39,7 +39,7 @@ use crate::tx::{
 /// Buffers of one queue after which it is another queue's turn.
 const TURN: u32 = 128;
 
-const _: () = assert!(NET_HDR <= HEADROOM);
+const _: () = assert!(spec::header(feature::HASH_REPORT) <= HEADROOM);
 
 /// What was in a buffer.
 enum Taken {
@@ -141,20 +141,21 @@ impl Device {
         chain: &mut Chain,
         scratch: &mut Scratch,
     ) -> Result<bool, QueueSyndrome> {
-        let frame = scratch.with_header(NET_HDR);
+        let header = spec::header(features);
+        let frame = scratch.with_header(header);
         let taken = self.with_dma(host, slot, index, |dma| {
             if !queue.pop(dma, chain)? {
                 return Ok(None);
             }
-            if chain.writable() > 0 || chain.readable() < NET_HDR as u64 {
+            if chain.writable() > 0 || chain.readable() < header as u64 {
                 return Err(QueueSyndrome::BAD_CHAIN);
             }
             // CAST: compared before it is used.
-            let length = (chain.readable() - NET_HDR as u64) as usize;
+            let length = (chain.readable() - header as u64) as usize;
             if chain.readable() > u64::from(MAX_TX_PACKET) {
                 return Ok(Some(Taken::Refused(TxStatus::BAD_DESCRIPTOR)));
             }
-            let whole = &mut frame[..NET_HDR + length];
+            let whole = &mut frame[..header + length];
             Ok(Some(match chain.gather(dma, whole) {
                 Err(DmaFault) => Taken::Refused(TxStatus::DMA_FAULT),
                 Ok(()) => match NetHdr::read_from_prefix(whole) {

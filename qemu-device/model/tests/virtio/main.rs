@@ -125,7 +125,7 @@ impl Net {
             self.machine.host.read(addr, &mut bytes);
             if rest == 0 {
                 rest = u16::from_le_bytes([bytes[10], bytes[11]]);
-                let data = bytes.split_off(HEADER);
+                let data = bytes.split_off(self.virtio.header());
                 packets.push((bytes, data));
             } else {
                 packets.last_mut().unwrap().1.extend(bytes);

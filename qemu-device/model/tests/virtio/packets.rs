@@ -194,6 +194,201 @@ fn right_checksum_is_told_to_who_wants_to_know() {
     }
 }
 
+/// A PF that receives with these features, and a VF that sends to it with these.
+fn between(receives: u64, sends: u64) -> (Net, Driver, VirtioNet) {
+    let mut machine = Machine::with_memory(Config::default(), 64 << 20);
+    machine.set_vfs(1);
+    let mut driver = Driver::start(&mut machine, PciFn::PF);
+    let mut vf = Driver::start(&mut machine, PciFn::vf(0));
+    let (shape, id) = ((receives, 1, 64), driver.id());
+    let virtio =
+        VirtioNet::start(&mut driver, &mut machine, id, shape, frame::DESTINATION).unwrap();
+    let (shape, id) = ((sends, 1, 64), vf.id());
+    let sender = VirtioNet::start(&mut vf, &mut machine, id, shape, frame::SOURCE).unwrap();
+    let net = Net {
+        machine,
+        driver,
+        virtio,
+    };
+    (net, vf, sender)
+}
+
+/// What most drivers take that want packets joined.
+const JOINED: u64 = USUAL
+    | feature::CTRL_GUEST_OFFLOADS
+    | feature::GUEST_TSO4
+    | feature::GUEST_TSO6
+    | feature::GUEST_USO4
+    | feature::GUEST_USO6;
+
+/// Packets to be cut into pieces of 1000 bytes, and the headers that say so.
+fn large(length: usize) -> [([u8; HEADER], Vec<u8>); 4] {
+    let payload = vec![5; length];
+    let header = |kind, l4: u16, checksum: u16| {
+        let mut header = PLAIN;
+        (header[0], header[1]) = (1, kind);
+        header[2..4].copy_from_slice(&(l4 + if checksum == 16 { 20 } else { 8 }).to_le_bytes());
+        header[4..6].copy_from_slice(&1000u16.to_le_bytes());
+        header[6..8].copy_from_slice(&l4.to_le_bytes());
+        header[8..10].copy_from_slice(&checksum.to_le_bytes());
+        header
+    };
+    [
+        (header(1, 34, 16), frame::tcp4(&payload)),
+        (header(4, 54, 16), frame::tcp6(&payload)),
+        (header(5, 34, 6), frame::udp4(&payload)),
+        (header(5, 54, 6), frame::udp6(&payload)),
+    ]
+}
+
+#[test]
+fn what_was_cut_comes_joined_to_who_takes_it_so() {
+    for (header, bytes) in large(30_500) {
+        let (mut net, _vf, mut sender) = between(JOINED, USUAL);
+        let buffers = net.give(0, 40, 2048);
+        sender.transmit(&mut net.machine, 0, header, &bytes, usize::MAX);
+        let received = net.received(0, &buffers);
+        assert_eq!(received.len(), 1, "{header:?}");
+        let (told, data) = &received[0];
+        assert_eq!(told[..10], header[..10]);
+        let headers = usize::from(header[2]);
+        assert_eq!(data[headers..], bytes[headers..]);
+        let stats = net.port();
+        assert_eq!(stats.rx_packets.get(), 31);
+        assert_eq!(stats.rx_bytes.get(), 30_500 + 31 * headers as u64);
+        // To who does not want it any more each comes alone.
+        let only_checksums = 2u64.to_le_bytes();
+        assert!(net.virtio.control(&mut net.machine, 5, 0, &only_checksums));
+        sender.transmit(&mut net.machine, 0, header, &bytes, usize::MAX);
+        assert!(net
+            .received(0, &buffers)
+            .iter()
+            .all(|(told, _)| told[1] == 0));
+        assert_eq!(net.status(), 0xf);
+    }
+}
+
+#[test]
+fn joined_packet_passes_on_as_it_came() {
+    for (header, bytes) in large(3500) {
+        let (mut net, _vf, mut sender) = between(JOINED, USUAL);
+        let buffers = net.give(0, 40, 2048);
+        sender.transmit(&mut net.machine, 0, header, &bytes, usize::MAX);
+        let (told, data) = net.received(0, &buffers).remove(0);
+        // As a router does, with the header that it was given.
+        let mut data = out(data);
+        data[6..12].copy_from_slice(&frame::DESTINATION);
+        net.transmit(told[..HEADER].try_into().unwrap(), &data);
+        let segments: Vec<_> = net.machine.host.sent.drain(..).collect();
+        let headers = usize::from(header[2]);
+        let lengths: Vec<_> = segments.iter().map(|bytes| bytes.len() - headers).collect();
+        assert_eq!(lengths, [1000, 1000, 1000, 500]);
+        // All checksums are right: who wants to know is told so.
+        let mut net = super::net(USUAL);
+        let buffers = net.give(0, 8, 2048);
+        for mut segment in segments {
+            segment[..6].copy_from_slice(&frame::DESTINATION);
+            net.machine.receive(&segment);
+        }
+        let received = net.received(0, &buffers);
+        let told: Vec<_> = received.iter().map(|(told, _)| told[0]).collect();
+        assert_eq!(told, [2; 4], "{header:?}");
+    }
+}
+
+#[test]
+fn what_does_not_belong_together_comes_alone_and_in_order() {
+    let mut net = net(JOINED);
+    let buffers = net.give(0, 16, 2048);
+    let other = {
+        let mut other = frame::udp4(&[2; 50]);
+        // From another port, without a checksum.
+        (other[35], other[40], other[41]) = (other[35] ^ 1, 0, 0);
+        other
+    };
+    let frames = [
+        frame::udp4(&[2; 50]),
+        frame::udp4(&[2; 51]),
+        other,
+        frame::udp4(&[2; 51]),
+        frame::udp6(&[2; 51]),
+        frame::udp6(&[]),
+        frame::udp6(&[3; 51]),
+    ];
+    for bytes in &frames {
+        let Machine { device, host, .. } = &mut net.machine;
+        let _ = device.uplink_receive(host, bytes);
+    }
+    net.machine.settle();
+    let received: Vec<_> = net
+        .received(0, &buffers)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .collect();
+    assert_eq!(received, frames);
+}
+
+#[test]
+fn packet_that_no_ring_holds_costs_itself_only() {
+    let mut net = net_of(USUAL, 1, 4);
+    let buffers = net.give(0, 4, 100);
+    net.machine.receive(&frame::tcp4(&[1; 1000]));
+    net.machine.receive(&frame::udp4(b"x"));
+    assert_eq!(net.received(0, &buffers)[0].1, frame::udp4(b"x"));
+    assert_eq!(net.stats(0).dropped.get(), 1);
+    assert_eq!(net.status(), 0xf);
+}
+
+#[test]
+fn hash_is_told_of_the_kinds_that_were_asked_for() {
+    let features = USUAL | feature::MQ | feature::HASH_REPORT;
+    for layout in LAYOUTS {
+        let mut net = net_of(features | layout, 2, 64);
+        let buffers = net.give(0, 16, 2048);
+        let kinds = [
+            frame::tcp4(b"x"),
+            frame::udp4(b"x"),
+            frame::tcp6(b"x"),
+            frame::udp6(b"x"),
+        ];
+        let told = |net: &mut Net| -> Vec<(u32, u16)> {
+            for bytes in &kinds {
+                net.machine.receive(bytes);
+            }
+            let received = net.received(0, &buffers);
+            let bytes: Vec<_> = received.iter().map(|(_, bytes)| bytes).collect();
+            assert_eq!(bytes, kinds.iter().collect::<Vec<_>>());
+            let word = |at: &[u8]| u32::from_le_bytes([at[0], at[1], at[2], at[3]]);
+            let told = received.iter();
+            told.map(|(header, _)| (word(&header[12..]), word(&header[16..]) as u16))
+                .collect()
+        };
+        assert_eq!(told(&mut net), [(0, 0); 4]);
+        let config = |types: u32, rsvd: u8| {
+            let mut data = types.to_le_bytes().to_vec();
+            data.extend([rsvd; 8]);
+            data.push(40);
+            data.extend(0..40u8);
+            data
+        };
+        let control = |net: &mut Net, data: &[u8]| net.virtio.control(&mut net.machine, 4, 2, data);
+        // Addresses of IPv4; ports as well of TCP over IPv4; all of UDP over IPv6.
+        assert!(control(&mut net, &config(1 | 2 | 32, 7)));
+        let kinds: Vec<_> = told(&mut net).iter().map(|(_, kind)| *kind).collect();
+        assert_eq!(kinds, [2, 1, 0, 6], "{layout:#x}");
+        for bad in [config(1 << 6, 0), config(1, 0)[..30].to_vec()] {
+            assert!(!control(&mut net, &bad));
+        }
+        // Packets leave as they were behind the longer header.
+        let bytes = out(frame::tcp4(b"hello"));
+        net.transmit(PLAIN, &bytes);
+        assert_eq!(net.machine.host.sent.pop(), Some(bytes));
+        net.machine.migrate();
+        let again: Vec<_> = told(&mut net).iter().map(|(_, kind)| *kind).collect();
+        assert_eq!(again, kinds);
+    }
+}
+
 #[test]
 fn packet_reaches_a_vf_that_is_ethernet() {
     let config = Config::default();

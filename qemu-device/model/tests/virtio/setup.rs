@@ -57,7 +57,7 @@ fn set_up_that_cannot_be_is_refused() {
     };
     for bad in [
         CreateVirtio {
-            features: U64::new(NEEDED | 1 << 57),
+            features: U64::new(NEEDED | 1 << 53),
             ..create
         },
         CreateVirtio {
