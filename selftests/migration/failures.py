@@ -93,8 +93,6 @@ def an_arc_that_is_not_answered_leads_to_an_error():
     """Nobody knows what the device did."""
     walk = Walk()
     log.allow("ferrite")
-    timeout = walk.pci.debugfs / "admin_timeout_ms"
-    defer(walk.pci.set_admin_timeout, timeout.read_text(encoding="ascii").strip())
     for before, after, opcode in ARCS:
         walk.begin(before)
         walk.pci.set_admin_timeout(500)

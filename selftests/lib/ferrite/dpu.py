@@ -130,8 +130,10 @@ class Pci:
         return {name: int(value) for name, value in pairs if value.isdigit()}
 
     def set_admin_timeout(self, milliseconds):
-        """Sets how long the driver waits for an answer, until it is bound anew."""
-        put(self.debugfs / "admin_timeout_ms", f"{milliseconds}\n")
+        """Sets how long the driver waits for an answer, until the test ends or the driver is bound anew."""
+        file = self.debugfs / "admin_timeout_ms"
+        defer(self.undo, file, file.read_text(encoding="ascii"))
+        put(file, f"{milliseconds}\n")
 
     def fault(self, order):
         """Arms a fault, `lose_completion opcode=0x202 count=1`; the end of the test disarms all."""
@@ -143,8 +145,13 @@ class Pci:
 
     def clear_faults(self):
         """Disarms all faults, as far as there is somebody to tell it to the device."""
+        self.undo(self.debugfs / "fault", "clear\n")
+
+    @staticmethod
+    def undo(file, text):
+        """Writes to a file of debugfs, if there is somebody to read it."""
         try:
-            put(self.debugfs / "fault", "clear\n")
+            put(file, text)
         except OSError:
             # Nobody drives the device, or it hung or vanished: restore() resets it.
             pass
