@@ -79,7 +79,10 @@ fn load(machine: &mut Machine, pf: &mut Driver, vf: FunctionId, stream: &[u8]) {
         commit: 0,
         rsvd: [0; 3],
     };
-    let _ = pf.send_about(machine, vf, end);
+    // So often that the device's trail of commands is full, which it saves as well.
+    for _ in 0..64 {
+        let _ = pf.send_about(machine, vf, end);
+    }
     let before = machine.device.save();
     let Ok(verdict) = pf.load_stream(machine, vf, stream) else {
         return;
